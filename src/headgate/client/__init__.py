@@ -1,0 +1,3 @@
+"""The Python client."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Rates as people write them. Needs nothing."""
+
+from __future__ import annotations

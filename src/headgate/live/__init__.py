@@ -1,0 +1,3 @@
+"""Delivery: hub, connections, outboxes, catch-up. asyncio; no Django."""
+
+from __future__ import annotations

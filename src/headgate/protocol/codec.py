@@ -1,0 +1,247 @@
+"""Between text and structs: the only file that knows the JSON library.
+
+Whatever a client sends, decoding either gives a command or raises `BadCommand`
+with what is wrong, in which field, and which command id it answers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Union
+
+import msgspec
+
+from headgate.protocol.codes import ERRORS, Code
+from headgate.protocol.commands import (
+    COMMANDS,
+    UNBUILT,
+    Command,
+    Edit,
+    PlainSend,
+    Send,
+)
+from headgate.protocol.fields import (
+    MAX_CLIENT_ID,
+    MAX_COMMAND_BYTES,
+    MAX_DATA_BYTES,
+    MAX_DATA_DEPTH,
+    ROOM_PATTERN,
+    ROOM_RULE,
+)
+from headgate.protocol.pushes import Error, PlainFailure
+
+__all__ = [
+    "BadCommand",
+    "decode_command",
+    "decode_plain",
+    "encode",
+    "error",
+    "is_room_slug",
+    "plain_failure",
+]
+
+encode = msgspec.json.Encoder().encode
+
+# A Union made at run time: `X | Y` cannot be spelled over a tuple.
+_decode_any_command = msgspec.json.Decoder(Union[COMMANDS]).decode  # noqa: UP007
+_decode_plain_send = msgspec.json.Decoder(PlainSend).decode
+_decode_loosely = msgspec.json.Decoder().decode
+
+# What msgspec raises for input that it cannot read; RecursionError is depth,
+# UnicodeDecodeError and ValueError are strings that are no UTF-8.
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
+
+_ROOM_FIELDS = frozenset({"room", "resume", "pending"})
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_PATH = re.compile(r"- at (?:`key` in )?`\$\.?([^`]*)`")
+_is_room_slug = re.compile(ROOM_PATTERN).match
+
+
+class BadCommand(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """What a client sent is not a command.
+
+    `error` is ready to be sent; `reply` is the command's id where one was readable.
+    """
+
+    def __init__(self, failure: Error, reply: int | None = None) -> None:
+        super().__init__(failure.text)
+        self.error = failure
+        self.reply = reply
+
+
+def error(code: Code, text: str | None = None, **more: Any) -> Error:
+    """Return an `Error` with the code's own text unless a better one is given."""
+    return Error(code=code.value, text=text or ERRORS[code].text, **more)
+
+
+def plain_failure(failure: Error) -> PlainFailure:
+    """Return an error as plain mode says it."""
+    return PlainFailure(
+        error=failure.code,
+        text=failure.text,
+        field=failure.field,
+        retry_after_ms=failure.retry_after_ms,
+        policy=failure.policy,
+        client_id=failure.client_id,
+    )
+
+
+def is_room_slug(slug: str) -> bool:
+    """Return whether a string can name a room."""
+    return _is_room_slug(slug) is not None
+
+
+def decode_command(payload: str) -> Command:
+    """Return the command of one text frame in `headgate.v1`.
+
+    Raises:
+        BadCommand: With `too_large`, `bad_command`, `unknown_command` or
+            `unsupported`, and the field to mend.
+    """
+    _check_size(payload)
+    try:
+        command: Command = _decode_any_command(payload)
+    except _UNREADABLE as exc:
+        raise _explain(payload, exc) from None
+    if isinstance(command, Send | Edit):
+        failure = _check_content(command.text, command.data)
+        if failure is not None:
+            failure.client_id = getattr(command, "client_id", None)
+            raise BadCommand(failure, command.id)
+    elif "\\u0000" in payload and _has_nul(_decode_loosely(payload)):
+        raise BadCommand(_nul_error(None), command.id)
+    return command
+
+
+def decode_plain(payload: str) -> PlainSend:
+    """Return the one command of plain mode; raises `BadCommand` as above."""
+    _check_size(payload)
+    try:
+        command = _decode_plain_send(payload)
+    except _UNREADABLE as exc:
+        raise _explain(payload, exc) from None
+    failure = _check_content(command.message, None, field="message")
+    if failure is not None:
+        failure.client_id = command.client_id
+        raise BadCommand(failure)
+    return command
+
+
+def _check_size(payload: str) -> None:
+    """Raise `too_large`; counts bytes only where characters leave it open."""
+    size = len(payload)
+    if size * 4 <= MAX_COMMAND_BYTES:
+        return
+    if not payload.isascii():
+        size = len(payload.encode("utf-8", "surrogatepass"))
+    if size > MAX_COMMAND_BYTES:
+        text = f"The command has {size} bytes; at most {MAX_COMMAND_BYTES} are taken."
+        raise BadCommand(error(Code.TOO_LARGE, text))
+
+
+def _check_content(
+    text: str,
+    data: dict[str, Any] | None,
+    field: str = "text",
+) -> Error | None:
+    """Return what is wrong with a message's text or data, or None."""
+    if "\x00" in text:
+        return _nul_error(field)
+    if not text or text.isspace():
+        return error(Code.BAD_COMMAND, f"`{field}` is empty.", field=field)
+    return None if data is None else _check_data(data)
+
+
+def _check_data(data: dict[str, Any]) -> Error | None:
+    """Return what is wrong with a message's `data`, or None."""
+    if _depth(data) > MAX_DATA_DEPTH:
+        deep = f"`data` nests deeper than {MAX_DATA_DEPTH}."
+        return error(Code.BAD_COMMAND, deep, field="data")
+    try:
+        size = len(encode(data))
+    except (OverflowError, ValueError, msgspec.MsgspecError):
+        odd = "`data` holds a number that JSON programs cannot agree on."
+        return error(Code.BAD_COMMAND, odd, field="data")
+    if size > MAX_DATA_BYTES:
+        big = f"`data` has {size} bytes as JSON; at most {MAX_DATA_BYTES} are taken."
+        return error(Code.TOO_LARGE, big, field="data")
+    return _nul_error("data") if _has_nul(data) else None
+
+
+def _nul_error(field: str | None) -> Error:
+    # PostgreSQL stores no U+0000; refusing it everywhere keeps databases alike.
+    text = "The character U+0000 is not taken."
+    return error(Code.BAD_COMMAND, text, field=field)
+
+
+def _depth(value: object) -> int:
+    """Return how deep lists and dicts nest, without recursion."""
+    deepest = 0
+    waiting: list[tuple[object, int]] = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, dict | list):
+            deepest = max(deepest, depth)
+            inner = item.values() if isinstance(item, dict) else item
+            waiting.extend((child, depth + 1) for child in inner)
+    return deepest
+
+
+def _has_nul(value: object) -> bool:
+    """Return whether any string in a JSON value, keys included, has U+0000."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                return True
+        elif isinstance(item, dict):
+            waiting.extend(item.keys())
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return False
+
+
+def _explain(payload: str, exc: Exception) -> BadCommand:
+    """Say what was wrong with a payload that did not decode."""
+    try:
+        loose = _decode_loosely(payload)
+    except _UNREADABLE:
+        what = (
+            "The command nests too deeply."
+            if isinstance(exc, RecursionError)
+            else "The command is not valid JSON."
+        )
+        return BadCommand(error(Code.BAD_COMMAND, what))
+    if not isinstance(loose, dict):
+        what = "A command is a JSON object."
+        return BadCommand(error(Code.BAD_COMMAND, what))
+    reply = loose.get("id")
+    if type(reply) is not int or not 0 <= reply < 2**53:
+        reply = None
+    client_id = loose.get("client_id")
+    if not isinstance(client_id, str) or len(client_id) > MAX_CLIENT_ID:
+        client_id = None
+    failure = _explain_object(loose, str(exc))
+    failure.client_id = client_id
+    return BadCommand(failure, reply)
+
+
+def _explain_object(loose: dict[str, Any], what: str) -> Error:
+    """Say which field of a JSON object is wrong, from msgspec's own words."""
+    cmd = loose.get("cmd")
+    if isinstance(cmd, str) and cmd in UNBUILT:
+        text = f"`{cmd}` is not built in this version."
+        return error(Code.UNSUPPORTED, text, field="cmd")
+    missing, path = _MISSING.search(what), _PATH.search(what)
+    inside = path.group(1) if path else ""
+    field = inside.split("[")[0].split(".")[0] or (missing.group(1) if missing else "")
+    if field == "cmd" and isinstance(cmd, str):
+        text = f"There is no command {cmd[:40]!r}."
+        return error(Code.UNKNOWN_COMMAND, text, field="cmd")
+    said = what.split(" - at ", maxsplit=1)[0]
+    if "matching regex" in said and field in _ROOM_FIELDS:
+        said = ROOM_RULE
+    text = f"{said}." if not field or missing else f"`{inside}`: {said}."
+    return error(Code.BAD_COMMAND, text, field=field or None)

@@ -1,0 +1,86 @@
+"""The types of single fields, with their limits.
+
+A limit stands here once; the JSON Schema and the error texts are derived.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+__all__ = [
+    "MAX_CLIENT_ID",
+    "MAX_COMMAND_BYTES",
+    "MAX_DATA_BYTES",
+    "MAX_DATA_DEPTH",
+    "MAX_FRAME_BYTES",
+    "MAX_PAGE",
+    "MAX_PENDING",
+    "MAX_ROOMS",
+    "ROOM_PATTERN",
+    "ROOM_RULE",
+    "UNREAD_CAP",
+    "ClientId",
+    "CommandId",
+    "Format",
+    "GuestName",
+    "Kind",
+    "PageSize",
+    "Priority",
+    "RoomSlug",
+    "Seq",
+]
+
+MAX_COMMAND_BYTES = 16 * 1024  # above: error too_large
+MAX_FRAME_BYTES = 64 * 1024  # above: the connection is closed with 1009
+MAX_CLIENT_ID = 64  # characters
+MAX_DATA_BYTES = 4 * 1024  # a message's `data`, as JSON
+MAX_DATA_DEPTH = 16  # nesting of a message's `data`
+MAX_PAGE = 200  # entries in one page of history
+MAX_PENDING = 50  # client_ids asked about per room in hello
+MAX_ROOMS = 100  # rooms that one connection may join
+UNREAD_CAP = 100  # unread counts stop here
+
+# Python lets `$` match before a last newline; the look-ahead forbids it there too.
+ROOM_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)"
+ROOM_RULE = (
+    "a room's name has 1 to 64 letters, digits, '_', '.' or '-' "
+    "and begins with a letter or digit"
+)
+
+RoomSlug = Annotated[
+    str,
+    Meta(
+        pattern=ROOM_PATTERN,
+        max_length=64,
+        description=ROOM_RULE,
+    ),
+]
+Seq = Annotated[
+    int,
+    Meta(ge=0, le=2**53 - 1, description="a place in a room's log; 0 is before all"),
+]
+CommandId = Annotated[
+    int,
+    Meta(ge=0, le=2**53 - 1, description="chosen by the client, repeated in the reply"),
+]
+ClientId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_CLIENT_ID,
+        description="the sender's own id of a message; the same id is the same message",
+    ),
+]
+GuestName = Annotated[str, Meta(min_length=1, max_length=40)]
+Kind = Annotated[
+    str,
+    Meta(
+        pattern=r"^(text|x-[a-z0-9-]{1,30})$(?!\n)",
+        description="text, or x-… of your own",
+    ),
+]
+PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+Format = Literal["plain", "markdown"]
+Priority = Literal["high", "normal", "low"]

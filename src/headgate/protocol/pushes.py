@@ -1,0 +1,357 @@
+"""What the server sends: pushes, replies and errors of `headgate.v1`, and plain mode.
+
+Field names, their order and what is left out when empty are part of the wire: the
+golden files hold them to the byte.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from headgate.protocol.fields import Format, Priority
+
+__all__ = [
+    "EVENTS",
+    "PUSHES",
+    "REPLIES",
+    "Author",
+    "Deleted",
+    "Done",
+    "Edited",
+    "Error",
+    "EventsPage",
+    "Failure",
+    "Gap",
+    "GoingAway",
+    "Joined",
+    "LogEvent",
+    "Membership",
+    "Message",
+    "MessagesPage",
+    "PlainFailure",
+    "PlainGap",
+    "PlainMessage",
+    "PlainReset",
+    "PlainSaved",
+    "PlainSpan",
+    "ReadMark",
+    "Reset",
+    "RoomJoined",
+    "Rooms",
+    "Saved",
+    "TypingSignal",
+    "Welcome",
+]
+
+
+class Author(Struct, frozen=True, omit_defaults=True):
+    """Who did it. `id` is stable and public; it is no user name and no secret."""
+
+    id: str
+    kind: Literal["user", "guest", "bot", "system", "deleted"]
+    name: str
+    avatar_url: str | None = None
+
+
+class Error(Struct, kw_only=True, omit_defaults=True):
+    """Why a command was refused.
+
+    `field` names what to mend; `retry_after_ms`, positive and finite, says when the
+    same command may succeed; `client_id` says which message it is about.
+    """
+
+    code: str
+    text: str
+    field: str | None = None
+    policy: str | None = None
+    retry_after_ms: int | None = None
+    remaining: int | None = None
+    client_id: str | None = None
+
+
+# --- replies -------------------------------------------------------------------
+
+
+class Failure(Struct, kw_only=True):
+    """The command `reply` was refused; null where no command is to blame."""
+
+    reply: int | None
+    error: Error
+
+
+class Done(Struct, kw_only=True):
+    """The command was carried out and has nothing to tell."""
+
+    reply: int
+
+
+class Saved(Struct, kw_only=True):
+    """The event is saved, with this seq. The same again gives the first seq."""
+
+    reply: int | None
+    seq: int
+    at: str
+
+
+class RoomJoined(Struct, kw_only=True, omit_defaults=True):
+    """A room as it stands: in `welcome.rooms`, and in the reply to `join`.
+
+    `landed` maps the client_ids of `pending` that are saved to their seqs.
+    """
+
+    head: int | None = None
+    epoch: str | None = None
+    title: str | None = None
+    read: int | None = None
+    unread: int | None = None
+    landed: dict[str, int] = {}
+    error: Error | None = None
+
+
+class Joined(RoomJoined, kw_only=True):
+    """The reply to `join`."""
+
+    reply: int | None
+    room: str
+
+
+class MessagesPage(Struct, kw_only=True):
+    """Messages as they are at `head`, in ascending order."""
+
+    reply: int | None
+    room: str
+    messages: list[Message]
+    head: int
+    epoch: str
+    more: bool
+
+
+class EventsPage(Struct, kw_only=True):
+    """Events as they happened, in ascending order."""
+
+    reply: int | None
+    room: str
+    events: list[Message | Edited | Deleted | Membership]
+    head: int
+    epoch: str
+    more: bool
+
+
+# --- durable pushes: the log ---------------------------------------------------
+
+
+class Message(
+    Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="message"
+):
+    """A message. In a log read later, its text is what it is now.
+
+    `edited` is the seq of the last edit; a deleted message has `deleted` and no text.
+    """
+
+    room: str
+    seq: int
+    client_id: str | None = None
+    author: Author
+    text: str
+    at: str
+    kind: str = "text"
+    format: Format = "plain"
+    data: dict[str, Any] | None = None
+    reply_to: int | None = None
+    priority: Priority = "normal"
+    expires_in_ms: int | None = None
+    edited: int | None = None
+    deleted: bool = False
+
+
+class Edited(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="edited"):
+    """The message `target` has another text."""
+
+    room: str
+    seq: int
+    target: int
+    author: Author
+    text: str
+    at: str
+    format: Format = "plain"
+    data: dict[str, Any] | None = None
+    deleted: bool = False
+
+
+class Deleted(
+    Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="deleted"
+):
+    """The message `target` is gone."""
+
+    room: str
+    seq: int
+    target: int
+    author: Author
+    at: str
+
+
+class Membership(
+    Struct,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="push",
+    tag="membership",
+):
+    """Somebody's standing in the room changed."""
+
+    room: str
+    seq: int
+    member: Author
+    change: Literal[
+        "added", "removed", "role", "muted", "unmuted", "banned", "unbanned"
+    ]
+    role: str | None = None
+    until: str | None = None
+    author: Author
+    at: str
+
+
+# --- other pushes --------------------------------------------------------------
+
+
+class Welcome(
+    Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="welcome"
+):
+    """The answer to `hello`. `guest`, presented again, makes the same guest."""
+
+    user: Author
+    guest: str | None = None
+    ticket: str | None = None
+    rooms: dict[str, RoomJoined]
+    limits: list[dict[str, Any]]
+    heartbeat_ms: int
+    max_message_bytes: int
+
+
+class TypingSignal(Struct, kw_only=True, tag_field="push", tag="typing"):
+    """Somebody writes, or no longer. Forget it after 6 s without another."""
+
+    room: str
+    author: Author
+    typing: bool
+
+
+class ReadMark(Struct, kw_only=True, tag_field="push", tag="read"):
+    """Somebody has read up to `seq`."""
+
+    room: str
+    author: Author
+    seq: int
+
+
+class Gap(Struct, kw_only=True, tag_field="push", tag="gap"):
+    """Events left out on purpose, there to be fetched with `history`."""
+
+    room: str
+    from_: int = field(name="from")
+    to: int
+
+
+class Reset(Struct, kw_only=True, tag_field="push", tag="reset"):
+    """What you know of the room no longer fits: load it afresh, then go on live."""
+
+    room: str
+    oldest: int
+    head: int
+    epoch: str
+
+
+class Rooms(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="rooms"):
+    """What concerns the connection's own user in any room."""
+
+    joined: list[str] = []
+    left: list[str] = []
+    unread: dict[str, int] = {}
+
+
+class GoingAway(
+    Struct,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="push",
+    tag="going_away",
+):
+    """The server stops; come back after this long."""
+
+    reconnect_in_ms: int
+    ticket: str | None = None
+
+
+# --- plain mode ----------------------------------------------------------------
+
+
+class PlainSaved(Struct, kw_only=True, omit_defaults=True):
+    """The reply of plain mode."""
+
+    message: Literal["Message received and saved."]
+    seq: int
+    client_id: str | None = None
+
+
+class PlainMessage(Struct, kw_only=True, omit_defaults=True):
+    """A message in plain mode. Only broadcasts have `author`."""
+
+    message: str
+    author: str
+    seq: int
+    at: str
+    client_id: str | None = None
+
+
+class PlainFailure(Struct, kw_only=True, omit_defaults=True):
+    """A refusal in plain mode: the code itself, then what helps."""
+
+    error: str
+    text: str | None = None
+    field: str | None = None
+    retry_after_ms: int | None = None
+    policy: str | None = None
+    client_id: str | None = None
+
+
+class PlainSpan(Struct, kw_only=True):
+    """A run of seqs, both ends included."""
+
+    from_: int = field(name="from")
+    to: int
+
+
+class PlainGap(Struct, kw_only=True):
+    """Events left out on purpose, in plain mode."""
+
+    gap: PlainSpan
+
+
+class PlainResetTo(Struct, kw_only=True):
+    """Where the room's log begins and ends."""
+
+    oldest: int
+    head: int
+
+
+class PlainReset(Struct, kw_only=True):
+    """What you know no longer fits, in plain mode."""
+
+    reset: PlainResetTo
+
+
+LogEvent = Message | Edited | Deleted | Membership
+EVENTS = (Message, Edited, Deleted, Membership)
+PUSHES = (
+    Welcome,
+    *EVENTS,
+    TypingSignal,
+    ReadMark,
+    Gap,
+    Reset,
+    Rooms,
+    GoingAway,
+)
+REPLIES = (Failure, Done, Saved, Joined, MessagesPage, EventsPage)

@@ -1,0 +1,3 @@
+"""The Django app with the chat page."""
+
+from __future__ import annotations
