@@ -7,7 +7,7 @@ with what is wrong, in which field, and which command id it answers.
 from __future__ import annotations
 
 import re
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
@@ -25,10 +25,14 @@ from headgate.protocol.fields import (
     MAX_COMMAND_BYTES,
     MAX_DATA_BYTES,
     MAX_DATA_DEPTH,
+    MAX_INTEGER,
     ROOM_PATTERN,
-    ROOM_RULE,
+    RULES,
 )
 from headgate.protocol.pushes import Error, PlainFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "BadCommand",
@@ -51,9 +55,9 @@ _decode_loosely = msgspec.json.Decoder().decode
 # UnicodeDecodeError and ValueError are strings that are no UTF-8.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
 
-_ROOM_FIELDS = frozenset({"room", "resume", "pending"})
-_MISSING = re.compile(r"missing required field `(\w+)`")
-_PATH = re.compile(r"- at (?:`key` in )?`\$\.?([^`]*)`")
+_MAX_SAID = 150  # characters of msgspec's words, which may repeat the client's
+_MISSING = re.compile(r"Object missing required field `(\w+)`").fullmatch
+_PATH = re.compile(r"(?:`key` in )?`\$\.?([^`]*)`").fullmatch
 _is_room_slug = re.compile(ROOM_PATTERN).match
 
 
@@ -103,13 +107,13 @@ def decode_command(payload: str) -> Command:
         command: Command = _decode_any_command(payload)
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
+    failure = None
     if isinstance(command, Send | Edit):
         failure = _check_content(command.text, command.data)
-        if failure is not None:
-            failure.client_id = getattr(command, "client_id", None)
-            raise BadCommand(failure, command.id)
-    elif "\\u0000" in payload and _has_nul(_decode_loosely(payload)):
-        raise BadCommand(_nul_error(None), command.id)
+    failure = failure or _check_nul(payload, command)
+    if failure is not None:
+        failure.client_id = getattr(command, "client_id", None)
+        raise BadCommand(failure, command.id)
     return command
 
 
@@ -121,6 +125,7 @@ def decode_plain(payload: str) -> PlainSend:
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
     failure = _check_content(command.message, None, field="message")
+    failure = failure or _check_nul(payload, command)
     if failure is not None:
         failure.client_id = command.client_id
         raise BadCommand(failure)
@@ -139,14 +144,27 @@ def _check_size(payload: str) -> None:
         raise BadCommand(error(Code.TOO_LARGE, text))
 
 
+def _check_nul(payload: str, command: Command | PlainSend) -> Error | None:
+    """Return an error for the field that holds U+0000 (JSON can only escape it).
+
+    PostgreSQL stores no U+0000; refusing it everywhere keeps databases alike.
+    Call it after `_check_content`, which bounds the depth of `data`.
+    """
+    if "\\u0000" not in payload:
+        return None
+    for field, value in msgspec.to_builtins(command).items():
+        if _has_nul(value):
+            what = f"`{field}`: the character U+0000 is not taken."
+            return error(Code.BAD_COMMAND, what, field=field)
+    return None
+
+
 def _check_content(
     text: str,
     data: dict[str, Any] | None,
     field: str = "text",
 ) -> Error | None:
     """Return what is wrong with a message's text or data, or None."""
-    if "\x00" in text:
-        return _nul_error(field)
     if not text or text.isspace():
         return error(Code.BAD_COMMAND, f"`{field}` is empty.", field=field)
     return None if data is None else _check_data(data)
@@ -157,21 +175,14 @@ def _check_data(data: dict[str, Any]) -> Error | None:
     if _depth(data) > MAX_DATA_DEPTH:
         deep = f"`data` nests deeper than {MAX_DATA_DEPTH}."
         return error(Code.BAD_COMMAND, deep, field="data")
-    try:
-        size = len(encode(data))
-    except (OverflowError, ValueError, msgspec.MsgspecError):
-        odd = "`data` holds a number that JSON programs cannot agree on."
+    if any(type(item) is int and abs(item) > MAX_INTEGER for item in _leaves(data)):
+        odd = "`data` holds an integer beyond 2**53 - 1; send it as a string."
         return error(Code.BAD_COMMAND, odd, field="data")
+    size = len(encode(data))
     if size > MAX_DATA_BYTES:
         big = f"`data` has {size} bytes as JSON; at most {MAX_DATA_BYTES} are taken."
         return error(Code.TOO_LARGE, big, field="data")
-    return _nul_error("data") if _has_nul(data) else None
-
-
-def _nul_error(field: str | None) -> Error:
-    # PostgreSQL stores no U+0000; refusing it everywhere keeps databases alike.
-    text = "The character U+0000 is not taken."
-    return error(Code.BAD_COMMAND, text, field=field)
+    return None
 
 
 def _depth(value: object) -> int:
@@ -187,38 +198,40 @@ def _depth(value: object) -> int:
     return deepest
 
 
-def _has_nul(value: object) -> bool:
-    """Return whether any string in a JSON value, keys included, has U+0000."""
+def _leaves(value: object) -> Iterator[object]:
+    """Yield the keys and the single values in a JSON value, without recursion."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, str):
-            if "\x00" in item:
-                return True
-        elif isinstance(item, dict):
+        if isinstance(item, dict):
             waiting.extend(item.keys())
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-    return False
+        else:
+            yield item
+
+
+def _has_nul(value: object) -> bool:
+    """Return whether any string in a JSON value, keys included, has U+0000."""
+    return any(isinstance(item, str) and "\x00" in item for item in _leaves(value))
 
 
 def _explain(payload: str, exc: Exception) -> BadCommand:
     """Say what was wrong with a payload that did not decode."""
+    loose = None
     try:
         loose = _decode_loosely(payload)
+    except RecursionError as too_deep:
+        exc = too_deep
     except _UNREADABLE:
-        what = (
-            "The command nests too deeply."
-            if isinstance(exc, RecursionError)
-            else "The command is not valid JSON."
-        )
-        return BadCommand(error(Code.BAD_COMMAND, what))
+        return BadCommand(error(Code.BAD_COMMAND, "The command is not valid JSON."))
+    if isinstance(exc, RecursionError):
+        return BadCommand(error(Code.BAD_COMMAND, "The command nests too deeply."))
     if not isinstance(loose, dict):
-        what = "A command is a JSON object."
-        return BadCommand(error(Code.BAD_COMMAND, what))
+        return BadCommand(error(Code.BAD_COMMAND, "A command is a JSON object."))
     reply = loose.get("id")
-    if type(reply) is not int or not 0 <= reply < 2**53:
+    if type(reply) is not int or not 0 <= reply <= MAX_INTEGER:
         reply = None
     client_id = loose.get("client_id")
     if not isinstance(client_id, str) or len(client_id) > MAX_CLIENT_ID:
@@ -234,14 +247,20 @@ def _explain_object(loose: dict[str, Any], what: str) -> Error:
     if isinstance(cmd, str) and cmd in UNBUILT:
         text = f"`{cmd}` is not built in this version."
         return error(Code.UNSUPPORTED, text, field="cmd")
-    missing, path = _MISSING.search(what), _PATH.search(what)
+    # The path comes last; what stands before it may repeat the client's words.
+    said, _, where = what.rpartition(" - at ")
+    path = _PATH(where)
+    if path is None:
+        said = what
+    missing = _MISSING(said)
     inside = path.group(1) if path else ""
     field = inside.split("[")[0].split(".")[0] or (missing.group(1) if missing else "")
     if field == "cmd" and isinstance(cmd, str):
         text = f"There is no command {cmd[:40]!r}."
         return error(Code.UNKNOWN_COMMAND, text, field="cmd")
-    said = what.split(" - at ", maxsplit=1)[0]
-    if "matching regex" in said and field in _ROOM_FIELDS:
-        said = ROOM_RULE
-    text = f"{said}." if not field or missing else f"`{inside}`: {said}."
+    if "matching regex" in said and field in RULES:
+        said = RULES[field]
+    if len(said) > _MAX_SAID:
+        said = f"{said[:_MAX_SAID]}…"
+    text = f"`{inside}`: {said}." if inside else f"{said}."
     return error(Code.BAD_COMMAND, text, field=field or None)

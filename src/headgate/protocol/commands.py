@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from headgate.protocol.fields import (
+    MAX_INTEGER,
     MAX_PENDING,
     MAX_ROOMS,
     ClientId,
@@ -99,16 +100,16 @@ class Send(Command, tag="send"):
     kind: Kind = "text"
     format: Format = "plain"
     data: dict[str, Any] | None = None
-    reply_to: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+    reply_to: Annotated[int, Meta(ge=1, le=MAX_INTEGER)] | None = None
     priority: Priority = "normal"
-    expires_in_ms: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+    expires_in_ms: Annotated[int, Meta(ge=1, le=MAX_INTEGER)] | None = None
 
 
 class Edit(Command, tag="edit"):
     """Replace the text of the message with the seq `target`."""
 
     room: RoomSlug
-    target: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    target: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
     text: str
     format: Format = "plain"
     data: dict[str, Any] | None = None
@@ -118,7 +119,7 @@ class Delete(Command, tag="delete"):
     """Delete the message with the seq `target`; its seq stays."""
 
     room: RoomSlug
-    target: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    target: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 
 
 class Typing(Command, tag="typing"):

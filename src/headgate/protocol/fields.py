@@ -15,11 +15,14 @@ __all__ = [
     "MAX_DATA_BYTES",
     "MAX_DATA_DEPTH",
     "MAX_FRAME_BYTES",
+    "MAX_GUEST_NAME",
+    "MAX_INTEGER",
     "MAX_PAGE",
     "MAX_PENDING",
     "MAX_ROOMS",
     "ROOM_PATTERN",
     "ROOM_RULE",
+    "RULES",
     "UNREAD_CAP",
     "ClientId",
     "CommandId",
@@ -35,8 +38,10 @@ __all__ = [
 MAX_COMMAND_BYTES = 16 * 1024  # above: error too_large
 MAX_FRAME_BYTES = 64 * 1024  # above: the connection is closed with 1009
 MAX_CLIENT_ID = 64  # characters
+MAX_INTEGER = 2**53 - 1  # beyond it JSON programs cannot agree (RFC 7493, section 2.2)
 MAX_DATA_BYTES = 4 * 1024  # a message's `data`, as JSON
 MAX_DATA_DEPTH = 16  # nesting of a message's `data`
+MAX_GUEST_NAME = 40  # characters
 MAX_PAGE = 200  # entries in one page of history
 MAX_PENDING = 50  # client_ids asked about per room in hello
 MAX_ROOMS = 100  # rooms that one connection may join
@@ -48,6 +53,15 @@ ROOM_RULE = (
     "a room's name has 1 to 64 letters, digits, '_', '.' or '-' "
     "and begins with a letter or digit"
 )
+_KIND_RULE = "`text`, or `x-` and 1 to 30 lower case letters, digits or '-'"
+
+# What a pattern asks for, in words, by the fields that have it.
+RULES = {
+    "room": ROOM_RULE,
+    "resume": ROOM_RULE,
+    "pending": ROOM_RULE,
+    "kind": _KIND_RULE,
+}
 
 RoomSlug = Annotated[
     str,
@@ -59,11 +73,13 @@ RoomSlug = Annotated[
 ]
 Seq = Annotated[
     int,
-    Meta(ge=0, le=2**53 - 1, description="a place in a room's log; 0 is before all"),
+    Meta(ge=0, le=MAX_INTEGER, description="a place in a room's log; 0 is before all"),
 ]
 CommandId = Annotated[
     int,
-    Meta(ge=0, le=2**53 - 1, description="chosen by the client, repeated in the reply"),
+    Meta(
+        ge=0, le=MAX_INTEGER, description="chosen by the client, repeated in the reply"
+    ),
 ]
 ClientId = Annotated[
     str,
@@ -73,12 +89,12 @@ ClientId = Annotated[
         description="the sender's own id of a message; the same id is the same message",
     ),
 ]
-GuestName = Annotated[str, Meta(min_length=1, max_length=40)]
+GuestName = Annotated[str, Meta(min_length=1, max_length=MAX_GUEST_NAME)]
 Kind = Annotated[
     str,
     Meta(
         pattern=r"^(text|x-[a-z0-9-]{1,30})$(?!\n)",
-        description="text, or x-… of your own",
+        description=_KIND_RULE,
     ),
 ]
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]

@@ -96,7 +96,7 @@ class Saved(Struct, kw_only=True):
 
 
 class RoomJoined(Struct, kw_only=True, omit_defaults=True):
-    """A room as it stands: in `welcome.rooms`, and in the reply to `join`.
+    """A room as it stands, in `welcome.rooms`; a refused one has only `error`.
 
     `landed` maps the client_ids of `pending` that are saved to their seqs.
     """
@@ -110,11 +110,16 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
     error: Error | None = None
 
 
-class Joined(RoomJoined, kw_only=True):
-    """The reply to `join`."""
+class Joined(Struct, kw_only=True, omit_defaults=True):
+    """The reply to `join`: the room as it stands."""
 
     reply: int | None
     room: str
+    head: int
+    epoch: str
+    title: str | None = None
+    read: int | None = None
+    unread: int | None = None
 
 
 class MessagesPage(Struct, kw_only=True):

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
 
 from headgate.protocol import commands, pushes
 
-__all__ = ["schema"]
+__all__ = ["PLAIN", "schema"]
 
 PLAIN = (
     commands.PlainSend,
@@ -39,6 +40,8 @@ def schema() -> dict[str, Any]:
         every,
         ref_template="#/$defs/{name}",
     )
+    for definition in definitions.values():
+        definition["description"] = inspect.cleandoc(definition["description"])
     unions = {
         name: {"anyOf": [{"$ref": f"#/$defs/{struct.__name__}"} for struct in structs]}
         for name, structs in groups.items()

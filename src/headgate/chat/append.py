@@ -1,0 +1,335 @@
+"""Every write to the log: number, check and insert a batch in one transaction.
+
+`append` runs inside a transaction that its caller opened, on the caller's
+connection: the journal's, for what comes over the wire, or project code's own. The
+order is what makes a seq gapless and equal to commit order, on both databases:
+lock the rooms, then look for what is known, then number only what is new.
+
+Source of the rule: a sequence is taken outside the transaction, so 5 can be seen
+before 4; a counter in the locked row cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from django.utils import timezone
+
+from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    Entry,
+    Known,
+    MemberChange,
+    ReadMark,
+    Refused,
+    Verdict,
+    Written,
+    digests,
+)
+from headgate.chat.models import Event, Member, Room
+from headgate.chat.rows import EventRow, as_push, timestamp
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
+
+__all__ = ["append"]
+
+
+def append(
+    connection: Any,
+    entries: Sequence[Entry],
+    *,
+    wait: bool = True,
+) -> list[Verdict | None]:
+    """Write entries in their order and return a verdict for each.
+
+    The caller holds a transaction on `connection` and commits it before telling
+    anybody. None stands for an entry whose room another transaction holds, and
+    comes only without `wait`: ask again, in the same order.
+    """
+    return _Batch(connection, wait=wait).write(entries)
+
+
+class _Batch:
+    """One transaction's work: the locked rooms and what is numbered so far."""
+
+    def __init__(self, connection: Any, *, wait: bool) -> None:
+        self.using: str = connection.alias
+        self.sql: Dialect = dialect_of(connection)
+        self.wait = wait
+        self.now = timezone.now()
+        self.rooms: dict[int, LockedRoom] = {}
+        self.heads: dict[int, int] = {}
+
+    def write(self, entries: Sequence[Entry]) -> list[Verdict | None]:
+        """Write runs of drafts by the set and all else one by one, in order."""
+        ids = sorted({entry.room_id for entry in entries})
+        for room in self.sql.lock_rooms(ids, wait=self.wait):
+            self.rooms[room.id] = room
+            self.heads[room.id] = room.head
+        before = dict(self.heads)
+        verdicts: list[Verdict | None] = []
+        for kind, run in groupby(entries, type):
+            if kind is Draft:
+                verdicts += self._drafts([e for e in run if isinstance(e, Draft)])
+            else:
+                verdicts += [self._one(entry) for entry in run]
+        moved = {i: head for i, head in self.heads.items() if head != before[i]}
+        if moved:
+            self.sql.set_heads(moved)
+        return verdicts
+
+    def _next(self, room_id: int) -> int:
+        self.heads[room_id] += 1
+        return self.heads[room_id]
+
+    def _without_room(self) -> Verdict | None:
+        """Return the verdict for an entry whose room is not locked."""
+        # With `wait` every room that exists is locked. Without it a room may be
+        # held by somebody; one that is gone is found out when the journal waits.
+        return Refused(error(Code.NOT_FOUND)) if self.wait else None
+
+    # --- messages, by the set ---
+
+    def _drafts(self, drafts: list[Draft]) -> list[Verdict | None]:
+        here = [draft for draft in drafts if draft.room_id in self.rooms]
+        held = self._held((draft.room_id, draft.actor.key) for draft in here)
+        known = self._known(here)
+        rows: list[EventRow] = []
+        verdicts: list[Verdict | None] = []
+        for draft in drafts:
+            if draft.room_id not in self.rooms:
+                verdicts.append(self._without_room())
+                continue
+            refused = held.get((draft.room_id, draft.actor.key))
+            verdicts.append(self._draft(draft, known, refused, rows))
+        if rows:
+            self.sql.insert_events(rows)
+        return verdicts
+
+    def _draft(
+        self,
+        draft: Draft,
+        known: dict[tuple[int, str, str], tuple[int, datetime, bytes]],
+        refused: Refused | None,
+        rows: list[EventRow],
+    ) -> Verdict:
+        """Number one draft, unless it is known in table or batch, or refused.
+
+        What is known comes first: the retry of a message that was saved before its
+        author was muted still learns its seq.
+        """
+        digest = None
+        if draft.client_id is not None:
+            accepted = digests(draft)
+            digest = accepted[0]
+            key = (draft.room_id, draft.actor.key, draft.client_id)
+            if key in known:
+                seq, at, first = known[key]
+                if bytes(first) in accepted:
+                    return Known(seq, at)
+                return Refused(error(Code.ID_CONFLICT, client_id=draft.client_id))
+        if refused is not None:
+            about = msgspec.structs.replace(refused.error, client_id=draft.client_id)
+            return Refused(about)
+        row = EventRow(
+            draft.room_id,
+            self._next(draft.room_id),
+            "message",
+            draft.actor.key,
+            draft.actor.name,
+            draft.client_id,
+            digest,
+            draft.text,
+            draft.details,
+            None,
+            self.now,
+        )
+        rows.append(row)
+        if draft.client_id is not None and digest is not None:
+            known[key] = (row.seq, row.at, digest)
+        return Written(as_push(row, self.rooms[draft.room_id].slug))
+
+    def _known(
+        self,
+        drafts: Iterable[Draft],
+    ) -> dict[tuple[int, str, str], tuple[int, datetime, bytes]]:
+        keys = {
+            (draft.room_id, draft.actor.key, draft.client_id)
+            for draft in drafts
+            if draft.client_id is not None
+        }
+        if not keys:
+            return {}
+        found = self.sql.find_client_ids(sorted(keys))
+        return {(r, k, c): (seq, at, digest) for r, k, c, seq, at, digest in found}
+
+    def _held(
+        self,
+        pairs: Iterable[tuple[int, str]],
+    ) -> dict[tuple[int, str], Refused]:
+        """Return a refusal for each who is banned or muted, read under the lock."""
+        keys = sorted(set(pairs))
+        if not keys:
+            return {}
+        return {
+            (room_id, key): self._refusal(banned=banned, until=until)
+            for room_id, key, banned, until in self.sql.find_held(keys, self.now)
+        }
+
+    def _refusal(self, *, banned: bool, until: datetime | None) -> Refused:
+        if banned or until is None:
+            return Refused(error(Code.BANNED))
+        left_ms = int((until - self.now).total_seconds() * 1000) + 1
+        return Refused(error(Code.MUTED, retry_after_ms=left_ms))
+
+    # --- all else, one by one ---
+
+    def _one(self, entry: Entry) -> Verdict | None:
+        if entry.room_id not in self.rooms:
+            return self._without_room()
+        if isinstance(entry, Change):
+            held = self._held([(entry.room_id, entry.actor.key)])
+            return next(iter(held.values()), None) or self._change(entry)
+        if isinstance(entry, MemberChange):
+            return self._member_change(entry)
+        if isinstance(entry, ReadMark):
+            return self._read_mark(entry)
+        raise TypeError(f"{entry!r} is no entry of the log")
+
+    def _add(self, row: EventRow) -> Written:
+        self.sql.insert_events([row])
+        return Written(as_push(row, self.rooms[row.room_id].slug))
+
+    def _row(self, entry: Change | MemberChange, kind: str, **more: Any) -> EventRow:
+        return EventRow(
+            room_id=entry.room_id,
+            seq=self._next(entry.room_id),
+            kind=kind,
+            author_key=entry.actor.key,
+            author_name=entry.actor.name,
+            client_id=None,
+            digest=None,
+            at=self.now,
+            **{"text": "", "details": None, "target": None} | more,
+        )
+
+    def _change(self, change: Change) -> Verdict:
+        """Edit or delete a message; what changes nothing gives the earlier seq."""
+        events = Event.objects.using(self.using).filter(room_id=change.room_id)
+        message = events.filter(seq=change.target, kind=Event.Kind.MESSAGE).first()
+        if message is None:
+            return Refused(error(Code.NOT_FOUND))
+        if message.deleted_seq is not None:
+            if change.text is None:
+                return Known(message.deleted_seq, self._at(events, message.deleted_seq))
+            return Refused(error(Code.NOT_FOUND))
+        if change.text is None:
+            return self._deletion(change, events)
+        kept = {
+            key: value
+            for key, value in (message.details or {}).items()
+            if key not in {"format", "data"}
+        }
+        details = (kept | (change.details or {})) or None
+        if (message.text, message.details) == (change.text, details):
+            seq = message.edited_seq or message.seq
+            return Known(seq, self._at(events, seq))
+        new = {"text": change.text, "details": change.details}
+        row = self._row(change, "edited", target=change.target, **new)
+        current = {"text": change.text, "details": details, "edited_seq": row.seq}
+        events.filter(seq=change.target).update(**current)
+        return self._add(row)
+
+    def _deletion(self, change: Change, events: Any) -> Verdict:
+        """Blank a message's text and its edits', here and now."""
+        row = self._row(change, "deleted", target=change.target)
+        blank = {"text": "", "details": None, "deleted_seq": row.seq}
+        events.filter(seq=change.target).update(**blank)
+        events.filter(target=change.target, kind=Event.Kind.EDITED).update(**blank)
+        return self._add(row)
+
+    def _at(self, events: Any, seq: int) -> datetime:
+        at: datetime = events.values_list("at", flat=True).get(seq=seq)
+        return at
+
+    def _member_change(self, change: MemberChange) -> Verdict:
+        """Change a standing and tell it; what changes nothing tells nothing."""
+        if not self._stand(change):
+            return Known(self.heads[change.room_id], self.now)
+        author = change.member.author
+        told: dict[str, Any] = {
+            "member": {"id": author.id, "kind": author.kind, "name": author.name},
+            "change": change.change,
+        }
+        if change.role is not None:
+            told["role"] = change.role
+        if change.until is not None:
+            told["until"] = timestamp(change.until)
+        return self._add(self._row(change, "membership", details=told))
+
+    def _stand(self, change: MemberChange) -> bool:
+        """Write or remove the member's row; return whether anything is different."""
+        public = self.rooms[change.room_id].kind == Room.Kind.PUBLIC
+        members = Member.objects.using(self.using).filter(room_id=change.room_id)
+        member = members.filter(author_key=change.member.key).first()
+        # Outside public rooms the row itself is the right to come in: whoever is no
+        # longer banned must be added again, and a mute or a role adds nobody.
+        gone = change.change == "removed" or (
+            change.change == "unbanned" and not public
+        )
+        if gone:
+            return member is not None and member.delete()[0] > 0
+        wishes: dict[str, dict[str, Any]] = {
+            "added": {} if change.role is None else {"role": change.role},
+            "role": {"role": change.role},
+            "muted": {"muted_until": change.until},
+            "unmuted": {"muted_until": None},
+            "banned": {"banned": True},
+            "unbanned": {"banned": False},
+        }
+        new = wishes[change.change]
+        if member is not None:
+            if all(getattr(member, name) == value for name, value in new.items()):
+                return False
+            return members.filter(pk=member.pk).update(**new) > 0
+        if not public and change.change not in {"added", "banned"}:
+            return False
+        head = self.heads[change.room_id]
+        # In a group a newcomer sees from here on: what was said before is not theirs.
+        since = {} if public else {"visible_from_seq": head + 1, "read_seq": head}
+        members.create(
+            room_id=change.room_id,
+            author_key=change.member.key,
+            user=change.member.user,
+            name=change.member.name,
+            **since,
+            **new,
+        )
+        return True
+
+    def _read_mark(self, mark: ReadMark) -> Verdict:
+        """Move a read mark up, never past the head and never back."""
+        seq = min(mark.seq, self.heads[mark.room_id])
+        members = Member.objects.using(self.using).filter(room_id=mark.room_id)
+        member = members.filter(author_key=mark.actor.key).first()
+        if member is None:
+            if self.rooms[mark.room_id].kind != Room.Kind.PUBLIC:
+                return Refused(error(Code.NOT_FOUND))  # removed in the meantime
+            members.create(
+                room_id=mark.room_id,
+                author_key=mark.actor.key,
+                user=mark.actor.user,
+                name=mark.actor.name,
+                read_seq=seq,
+            )
+        elif member.read_seq < seq:
+            members.filter(pk=member.pk, read_seq__lt=seq).update(read_seq=seq)
+        else:
+            seq = member.read_seq
+        return Known(seq, self.now)

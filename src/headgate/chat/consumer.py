@@ -1,0 +1,295 @@
+"""The WebSocket door: a plain ASGI callable, for Channels' `URLRouter`.
+
+It checks the Origin, finds out who is there, picks the mode by subprotocol, and
+then hands each text frame to the conversation. Not an `AsyncConsumer`: Channels
+awaits a thread hop before every frame and every event of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from headgate.chat.conf import conf
+from headgate.chat.conversation import Conversation
+from headgate.chat.engine import engine
+from headgate.chat.origin import header, origin_allowed
+from headgate.chat.people import Actor, actor_for, new_guest
+from headgate.chat.permissions import Deny
+from headgate.chat.plain import PlainConversation
+from headgate.chat.visitor import Visitor, denied
+from headgate.live.asgi_sink import AsgiSink
+from headgate.live.frames import Mode, frame_of
+from headgate.live.ports import LogUnavailable, Sink
+from headgate.protocol.codec import BadCommand, decode_command, error, is_room_slug
+from headgate.protocol.codes import CLOSE_TEXTS, Close, Code
+from headgate.protocol.commands import Hello
+from headgate.protocol.fields import MAX_INTEGER
+from headgate.protocol.pushes import Error, Failure
+
+__all__ = ["ChatConsumer"]
+
+logger = logging.getLogger("headgate.consumer")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HELLO_SECONDS = 10.0  # to say hello in
+CLOSE_SECONDS = 5.0  # for the last words to go out before a close
+MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
+RETRY_MS = 1000  # what `unavailable` asks to wait
+READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
+
+
+class _Conversation(Protocol):
+    """What the reading loop needs of a mode."""
+
+    async def hear(self, payload: str) -> None:
+        """Take one text frame; raises `BadCommand`."""
+
+    def explain(self, bad: BadCommand) -> None:
+        """Answer a frame that was no command."""
+
+    def fail(self, failure: Error) -> None:
+        """Say an error that answers no command."""
+
+
+class _Gone(Exception):  # noqa: N818 - not an error
+    """The client has closed."""
+
+
+class _Closing(Exception):  # noqa: N818 - not an error
+    """The server closes, with this code; the reason was said."""
+
+    def __init__(self, code: Close) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ChatConsumer:
+    """Serves `/ws/chat/` and `/ws/chat/<room>/`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket."""
+        if scope["type"] != "websocket":
+            raise ValueError(
+                "ChatConsumer serves WebSockets; mount it under the 'websocket' key "
+                "of a ProtocolTypeRouter.",
+            )
+        await _Client(scope, receive, send).serve()
+
+
+class _Client:
+    """One WebSocket from handshake to close."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = dict(scope)
+        self.receive = receive
+        self.send = send
+        self.visitor: Visitor | None = None
+        self.bad_commands = 0
+        url_room = scope.get("url_route", {}).get("kwargs", {}).get("room")
+        self.url_room: str | None = url_room or None
+
+    async def serve(self) -> None:
+        """Serve until either side closes."""
+        await self.receive()  # websocket.connect
+        user = self.scope.get("user")
+        signed_in = user is not None and user.is_authenticated
+        if not origin_allowed(self.scope, by_cookie=signed_in):
+            self._log_refused_origin()
+            await self._deny()
+            return
+        mode = self._mode()
+        offered = mode.value in self.scope.get("subprotocols", [])
+        accept = {"subprotocol": mode.value if offered else None}
+        sink: Sink | None = None
+        try:
+            await self.send({"type": "websocket.accept", **accept})
+            ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
+            sink = ready_frames() if ready_frames is not None else AsgiSink(self.send)
+            await self._converse(mode, sink, user if signed_in else None)
+        except _Gone:
+            pass
+        except _Closing as closing:
+            await self._close(closing.code)
+        except (OSError, RuntimeError):
+            # The client went away while the server wrote to it. Anything else that
+            # raises these is logged where it happens.
+            logger.debug("client_lost", exc_info=True)
+        finally:
+            if self.visitor is not None:
+                await self.visitor.close()
+            if sink is not None:
+                await sink.close()
+
+    def _mode(self) -> Mode:
+        subprotocols = self.scope.get("subprotocols", [])
+        return Mode.V1 if Mode.V1.value in subprotocols else Mode.PLAIN
+
+    async def _converse(self, mode: Mode, sink: Sink, user: Any) -> None:
+        """Begin in the mode, then hear frame after frame."""
+        if mode is Mode.V1:
+            conversation = await self._begin_v1(sink, user)
+        else:
+            conversation = await self._begin_plain(sink, user)
+        visitor = self.visitor
+        while visitor is not None:
+            await visitor.ready_for_more()
+            try:
+                await conversation.hear(await self._text())
+            except BadCommand as bad:
+                conversation.explain(bad)
+                self._count_bad(conversation, bad)
+
+    # --- beginning ---
+
+    async def _begin_v1(self, sink: Sink, user: Any) -> _Conversation:
+        """Wait for hello and answer it."""
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello = await self._hello()
+        except TimeoutError:
+            late = error(Code.HELLO_EXPECTED, "There was no hello within 10 s.")
+            await self._last_words(Failure(reply=None, error=late))
+            raise _Closing(Close.HELLO_TIMEOUT) from None
+        actor = actor_for(user) if user is not None else _guest(hello)
+        if actor is None:
+            stranger = error(Code.UNAUTHENTICATED)
+            await self._last_words(Failure(reply=hello.id, error=stranger))
+            raise _Closing(Close.UNAUTHENTICATED)
+        self.visitor = Visitor(engine(), actor, Mode.V1, sink)
+        conversation = Conversation(self.visitor)
+        await conversation.begin(hello, self.url_room)
+        return conversation
+
+    async def _hello(self) -> Hello:
+        while True:
+            try:
+                command = decode_command(await self._text())
+            except BadCommand as bad:
+                failure = Failure(reply=bad.reply, error=bad.error)
+            else:
+                if isinstance(command, Hello):
+                    return command
+                early = error(Code.HELLO_EXPECTED)
+                failure = Failure(reply=command.id, error=early)
+            await self._last_words(failure)
+            self.bad_commands += 1
+            if self.bad_commands >= MAX_BAD_COMMANDS:
+                raise _Closing(Close.BAD_COMMANDS)
+
+    async def _begin_plain(self, sink: Sink, user: Any) -> _Conversation:
+        """Enter the URL's room."""
+        actor = actor_for(user) if user is not None else _guest(None)
+        self.visitor = Visitor(engine(), actor or new_guest(None), Mode.PLAIN, sink)
+        room = self.url_room or ""
+        conversation = PlainConversation(self.visitor, room)
+        if actor is None:
+            conversation.fail(error(Code.UNAUTHENTICATED))
+            raise _Closing(Close.UNAUTHENTICATED)
+        if not is_room_slug(room):
+            text = "Plain mode is for one room: connect to /ws/chat/<room>/."
+            conversation.fail(error(Code.NOT_FOUND, text))
+            raise _Closing(Close.NOT_FOUND)
+        try:
+            denial: Deny | None = await conversation.begin(self._after(conversation))
+        except LogUnavailable:
+            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+            conversation.fail(away)
+            raise _Closing(Close.UNAVAILABLE) from None
+        if denial is not None:
+            conversation.fail(denied(denial))
+            raise _Closing(Close.NOT_FOUND)
+        return conversation
+
+    def _after(self, conversation: _Conversation) -> int | None:
+        """Return the seq of `?after=N`; a wrong one is said and left out."""
+        query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+        given = query.get("after", [])
+        if not given:
+            return None
+        if given[0].isascii() and given[0].isdigit() and int(given[0]) <= MAX_INTEGER:
+            return int(given[0])
+        text = "`after` is the seq of the last message you have, such as ?after=41."
+        conversation.fail(error(Code.BAD_COMMAND, text, field="after"))
+        return None
+
+    # --- frames ---
+
+    async def _text(self) -> str:
+        """Return the next text frame; raises `BadCommand` for a binary one."""
+        message = await self.receive()
+        if message["type"] == "websocket.disconnect":
+            raise _Gone
+        text = message.get("text")
+        if text is None:
+            raise BadCommand(error(Code.BINARY))
+        return str(text)
+
+    def _count_bad(self, conversation: _Conversation, bad: BadCommand) -> None:
+        if bad.error.code == Code.UNSUPPORTED:
+            return
+        self.bad_commands += 1
+        if self.bad_commands >= MAX_BAD_COMMANDS:
+            text = f"{MAX_BAD_COMMANDS} commands were not well formed."
+            conversation.fail(error(Code.BAD_COMMAND, text))
+            raise _Closing(Close.BAD_COMMANDS)
+
+    # --- ending ---
+
+    async def _last_words(self, message: Any) -> None:
+        """Send a message before there is a visitor."""
+        await self.send({"type": "websocket.send", "text": frame_of(message).text})
+
+    async def _close(self, code: Close) -> None:
+        """Close with a code of the table, once what was said before is out."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self.visitor is not None:
+                    sink = self.visitor.connection.sink
+                    sink.flush(self.visitor.connection.outbox)
+                    await sink.drained()
+                reason = CLOSE_TEXTS[code]
+                await self.send(
+                    {"type": "websocket.close", "code": code.value, "reason": reason},
+                )
+        except (TimeoutError, OSError, RuntimeError):
+            logger.debug("close_not_delivered code=%d", code)
+
+    async def _deny(self) -> None:
+        """Refuse the handshake with 403, saying why where the server can."""
+        if "websocket.http.response" not in self.scope.get("extensions", {}):
+            await self.send({"type": "websocket.close", "code": 1008})
+            return
+        body = b"This origin may not open a WebSocket here. See ALLOWED_ORIGINS.\n"
+        await self.send(
+            {
+                "type": "websocket.http.response.start",
+                "status": 403,
+                "headers": [(b"content-type", b"text/plain; charset=utf-8")],
+            },
+        )
+        await self.send({"type": "websocket.http.response.body", "body": body})
+
+    def _log_refused_origin(self) -> None:
+        # Both sides of the comparison: a proxy that changes the Host is the usual
+        # reason. !r keeps line breaks out of the log.
+        logger.warning(
+            "origin_refused origin=%r host=%r",
+            header(self.scope, b"origin"),
+            header(self.scope, b"host"),
+        )
+
+
+def _guest(hello: Hello | None) -> Actor | None:
+    """Return the guest who is there, or None where guests are not taken."""
+    if not conf().GUESTS:
+        return None
+    if hello is None:
+        return new_guest(None)
+    return new_guest(hello.name, hello.guest)

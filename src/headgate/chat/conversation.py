@@ -1,0 +1,438 @@
+"""`headgate.v1`: what each command does.
+
+Sends are handed to the journal and answered when their commit is through; what
+needs the database before it can be answered is awaited, so a connection's commands
+take effect in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.chat.changes import may_change
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    ReadMark,
+    Refused,
+    Verdict,
+    Written,
+    message_details,
+)
+from headgate.chat.history import (
+    events_page,
+    landed,
+    messages_of,
+    messages_page,
+    unread_count,
+)
+from headgate.chat.models import Room
+from headgate.chat.people import guest_token
+from headgate.chat.permissions import Deny, Rights
+from headgate.chat.rooms import enter
+from headgate.chat.rows import timestamp
+from headgate.chat.visitor import Visitor, denied, seq_of
+from headgate.live.connection import Connection
+from headgate.live.ports import LogUnavailable
+from headgate.protocol.codec import BadCommand, decode_command, error
+from headgate.protocol.codes import Code
+from headgate.protocol.commands import (
+    Command,
+    Delete,
+    Edit,
+    Hello,
+    History,
+    Join,
+    Leave,
+    Ping,
+    Position,
+    Read,
+    Send,
+    Typing,
+)
+from headgate.protocol.fields import MAX_COMMAND_BYTES, MAX_ROOMS
+from headgate.protocol.pushes import (
+    Done,
+    Error,
+    EventsPage,
+    Failure,
+    Joined,
+    MessagesPage,
+    Reset,
+    RoomJoined,
+    Saved,
+    TypingSignal,
+    Welcome,
+)
+from headgate.protocol.pushes import (
+    ReadMark as ReadPush,
+)
+
+__all__ = ["Conversation"]
+
+HEARTBEAT_MS = 25_000
+RETRY_MS = 1000  # what `unavailable` asks to wait
+
+
+@dataclass(slots=True)
+class _Entrance:
+    """A room as the database tells it to somebody who comes in."""
+
+    rights: Rights
+    unread: int
+    landed: dict[str, int] = field(default_factory=dict)
+
+
+class Conversation:
+    """A client in `headgate.v1`, after its hello was decoded."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+        self._handlers: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
+            Hello: self._hello_again,
+            Join: self._join,
+            Leave: self._leave,
+            Edit: self._edit,
+            Delete: self._delete,
+            Typing: self._typing,
+            Read: self._read,
+            History: self._history,
+            Ping: self._ping,
+        }
+
+    async def begin(self, hello: Hello, url_room: str | None) -> None:
+        """Answer hello: join the URL's room and those to resume, then welcome."""
+        visitor = self._visitor
+        places: dict[str, Position | None] = (
+            {} if url_room is None else {url_room: None}
+        )
+        for slug, seen in hello.resume.items():
+            places[slug] = Position(seen) if isinstance(seen, int) else seen
+        entries: dict[str, RoomJoined] = {}
+        resets: list[Reset] = []
+        for slug, place in places.items():
+            entries[slug], reset = await self._enter(
+                slug,
+                place,
+                hello.pending.get(slug, []),
+            )
+            if reset is not None:
+                resets.append(reset)
+        actor = visitor.actor
+        visitor.say(
+            Welcome(
+                user=actor.author,
+                guest=guest_token(actor) if actor.user is None else None,
+                rooms=entries,
+                limits=[],
+                heartbeat_ms=HEARTBEAT_MS,
+                max_message_bytes=MAX_COMMAND_BYTES,
+            ),
+        )
+        for reset in resets:
+            visitor.say(reset)
+        for watch in list(visitor.connection.watches.values()):
+            visitor.engine.node.go(visitor.connection, watch.room_id)
+
+    async def hear(self, payload: str) -> None:
+        """Take one text frame; raises `BadCommand`."""
+        command = decode_command(payload)
+        try:
+            if isinstance(command, Send):
+                await self._send(command)
+            else:
+                await self._handlers[type(command)](command)
+        except LogUnavailable:
+            self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
+
+    def explain(self, bad: BadCommand) -> None:
+        """Answer a frame that was no command."""
+        self._visitor.say(Failure(reply=bad.reply, error=bad.error))
+
+    def fail(self, failure: Error) -> None:
+        """Say an error that answers no command."""
+        self._visitor.say(Failure(reply=None, error=failure))
+
+    # --- answers ---
+
+    def _refuse(self, command: Command, failure: Error) -> None:
+        if isinstance(command, Send):
+            failure.client_id = command.client_id
+        self._visitor.say(Failure(reply=command.id, error=failure))
+
+    def _done(self, command: Command) -> None:
+        if command.id is not None:
+            self._visitor.say(Done(reply=command.id))
+
+    def _saved(self, command: Command, verdict: Verdict) -> Saved | Failure | None:
+        """Return the answer to what was to be written."""
+        if isinstance(verdict, Refused):
+            if isinstance(command, Send):
+                verdict.error.client_id = command.client_id
+            return Failure(reply=command.id, error=verdict.error)
+        if command.id is None:
+            return None
+        at = verdict.push.at if isinstance(verdict, Written) else timestamp(verdict.at)
+        return Saved(reply=command.id, seq=seq_of(verdict), at=at)
+
+    # --- rooms ---
+
+    async def _enter(
+        self,
+        slug: str,
+        place: Position | None,
+        pending: list[str],
+    ) -> tuple[RoomJoined, Reset | None]:
+        """Begin to watch a room; its events wait for `go`."""
+        visitor = self._visitor
+        if visitor.watch(slug) is None and visitor.rooms_joined >= MAX_ROOMS:
+            return RoomJoined(error=error(Code.TOO_MANY_ROOMS)), None
+        try:
+            found = await visitor.engine.reader.run(
+                _look_in,
+                visitor.actor,
+                slug,
+                pending,
+            )
+            if isinstance(found, Deny):
+                return RoomJoined(error=denied(found)), None
+            room = await visitor.engine.node.open(found.rights.room_id)
+        except LogUnavailable:
+            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+            return RoomJoined(error=away), None
+        reset = visitor.engine.node.watch(
+            visitor.connection,
+            room,
+            after=None if place is None else place.seq,
+            epoch=None if place is None else place.epoch,
+            visible_from=found.rights.visible_from,
+            rights=found.rights,
+        )
+        if reset is not None:
+            reset.room = slug
+        visitor.remember(slug, found.rights.room_id)
+        entry = RoomJoined(
+            head=room.head,
+            epoch=room.epoch,
+            title=found.rights.title or None,
+            read=found.rights.read_seq,
+            unread=found.unread,
+            landed=found.landed,
+        )
+        return entry, reset
+
+    async def _hello_again(self, command: Hello) -> None:
+        text = "hello was said already."
+        self._refuse(command, error(Code.BAD_COMMAND, text, field="cmd"))
+
+    async def _join(self, command: Join) -> None:
+        place = None
+        if command.after is not None:
+            place = Position(command.after, command.epoch)
+        entry, reset = await self._enter(command.room, place, [])
+        if entry.error is not None:
+            self._refuse(command, entry.error)
+            return
+        visitor = self._visitor
+        visitor.say(
+            Joined(
+                reply=command.id,
+                room=command.room,
+                head=entry.head or 0,
+                epoch=entry.epoch or "",
+                title=entry.title,
+                read=entry.read,
+                unread=entry.unread,
+            ),
+        )
+        if reset is not None:
+            visitor.say(reset)
+        watch = visitor.watch(command.room)
+        if watch is not None:
+            visitor.engine.node.go(visitor.connection, watch.room_id)
+
+    async def _leave(self, command: Leave) -> None:
+        self._visitor.leave(command.room)
+        self._done(command)
+
+    # --- writing ---
+
+    async def _send(self, command: Send) -> None:
+        visitor = self._visitor
+        watch = visitor.watch(command.room)
+        if watch is not None:
+            rights: Rights | Deny = watch.rights
+        else:
+            rights = await visitor.enter(command.room)
+        denial = rights if isinstance(rights, Deny) else rights.denial("send")
+        if isinstance(rights, Deny) or denial is not None:
+            self._refuse(command, denied(denial or Deny()))
+            return
+        details = message_details(
+            kind=command.kind,
+            format=command.format,
+            data=command.data,
+            reply_to=command.reply_to,
+            priority=command.priority,
+            expires_in_ms=command.expires_in_ms,
+        )
+        draft = Draft(
+            rights.room_id,
+            visitor.actor,
+            command.text,
+            command.client_id,
+            details,
+        )
+        visitor.submit(draft, lambda verdict: self._saved(command, verdict))
+
+    async def _edit(self, command: Edit) -> None:
+        details = message_details(format=command.format, data=command.data)
+        await self._change(command, "edit", command.text, details)
+
+    async def _delete(self, command: Delete) -> None:
+        await self._change(command, "delete", None, None)
+
+    async def _change(
+        self,
+        command: Edit | Delete,
+        operation: str,
+        text: str | None,
+        details: dict[str, Any] | None,
+    ) -> None:
+        visitor = self._visitor
+        found = await visitor.engine.reader.run(
+            may_change,
+            visitor.actor,
+            operation,
+            command.room,
+            command.target,
+        )
+        if isinstance(found, Deny):
+            self._refuse(command, denied(found))
+            return
+        change = Change(found, visitor.actor, command.target, text, details)
+        visitor.submit(change, lambda verdict: self._saved(command, verdict))
+
+    # --- signals and marks ---
+
+    async def _typing(self, command: Typing) -> None:
+        visitor = self._visitor
+        watch = visitor.watch(command.room)
+        if watch is None:
+            self._refuse(command, error(Code.NOT_JOINED))
+            return
+        denial = watch.rights.denial("typing")
+        if denial is not None:
+            self._refuse(command, denied(denial))
+            return
+        own = visitor.actor.key
+
+        def others(connection: Connection) -> bool:
+            return bool(connection.owner.key != own)
+
+        signal = TypingSignal(
+            room=command.room,
+            author=visitor.actor.author,
+            typing=command.typing,
+        )
+        visitor.engine.node.hub.signal(watch.room_id, signal, to=others)
+        self._done(command)
+
+    async def _read(self, command: Read) -> None:
+        visitor = self._visitor
+        watch = visitor.watch(command.room)
+        if watch is None:
+            self._refuse(command, error(Code.NOT_JOINED))
+            return
+        denial = watch.rights.denial("read")
+        if denial is not None:
+            self._refuse(command, denied(denial))
+            return
+        mark = ReadMark(watch.room_id, visitor.actor, command.seq)
+        public = watch.rights.kind == Room.Kind.PUBLIC
+
+        def answer(verdict: Verdict) -> Done | Failure | None:
+            if isinstance(verdict, Refused):
+                return Failure(reply=command.id, error=verdict.error)
+            self._tell_read(mark.room_id, command.room, seq_of(verdict), public=public)
+            return None if command.id is None else Done(reply=command.id)
+
+        visitor.submit(mark, answer)
+
+    def _tell_read(self, room_id: int, slug: str, seq: int, *, public: bool) -> None:
+        """Tell one's other connections, and in a room of members everybody."""
+        me = self._visitor.connection
+        own = self._visitor.actor.key
+
+        def concerned(connection: Connection) -> bool:
+            mine = connection.owner.key == own
+            return connection is not me and (mine or not public)
+
+        push = ReadPush(room=slug, author=self._visitor.actor.author, seq=seq)
+        self._visitor.engine.node.hub.signal(room_id, push, to=concerned)
+
+    # --- reading ---
+
+    async def _history(self, command: History) -> None:
+        visitor = self._visitor
+        rights = await visitor.enter(command.room)
+        denial = rights if isinstance(rights, Deny) else rights.denial("history")
+        if isinstance(rights, Deny) or denial is not None:
+            self._refuse(command, denied(denial or Deny()))
+            return
+        reader = visitor.engine.reader
+        if command.of == "events":
+            page = await reader.run(
+                events_page,
+                rights.room_id,
+                after=max(command.after or 0, rights.visible_from - 1),
+                to=command.to,
+                limit=command.limit,
+            )
+            visitor.say(
+                EventsPage(
+                    reply=command.id,
+                    room=command.room,
+                    events=page.entries,
+                    head=page.head,
+                    epoch=page.epoch,
+                    more=page.more,
+                ),
+            )
+            return
+        page = await reader.run(
+            messages_page,
+            rights.room_id,
+            before=command.before,
+            after=command.after,
+            visible_from=rights.visible_from,
+            limit=command.limit,
+        )
+        visitor.say(
+            MessagesPage(
+                reply=command.id,
+                room=command.room,
+                messages=messages_of(page),
+                head=page.head,
+                epoch=page.epoch,
+                more=page.more,
+            ),
+        )
+
+    async def _ping(self, command: Ping) -> None:
+        self._done(command)
+
+
+def _look_in(actor: Any, slug: str, pending: list[str]) -> _Entrance | Deny:
+    """Return what somebody who comes in is told; off the loop."""
+    rights = enter(actor, slug)
+    if isinstance(rights, Deny):
+        return rights
+    seen = max(rights.read_seq, rights.visible_from - 1)
+    return _Entrance(
+        rights,
+        unread=unread_count(rights.room_id, seen),
+        landed=landed(rights.room_id, actor.key, pending) if pending else {},
+    )

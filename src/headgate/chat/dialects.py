@@ -1,0 +1,231 @@
+"""The SQL of a batch, in SQLite's and in PostgreSQL's words.
+
+Each function is one statement, or one prepared statement run over rows, for a whole
+batch: a query per message would cost more than everything else together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, cast
+
+from headgate.chat.models import Event, Member, Room
+from headgate.chat.rows import COLUMNS, EventRow
+
+__all__ = ["Dialect", "LockedRoom", "dialect_of"]
+
+ROOM = Room._meta.db_table  # noqa: SLF001 - Django's public _meta
+MEMBER = Member._meta.db_table  # noqa: SLF001 - Django's public _meta
+EVENT = Event._meta.db_table  # noqa: SLF001 - Django's public _meta
+_EVENT_COLUMNS = ", ".join(COLUMNS)
+
+
+class LockedRoom(NamedTuple):
+    """A room whose row this transaction holds."""
+
+    id: int
+    slug: str
+    kind: str
+    head: int
+
+
+class Dialect(Protocol):
+    """What `append` asks of a database."""
+
+    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
+        """Lock rooms in id order; without `wait`, leave out those held elsewhere."""
+
+    def set_heads(self, heads: dict[int, int]) -> None:
+        """Write each room's head."""
+
+    def insert_events(self, rows: Sequence[EventRow]) -> None:
+        """Insert events."""
+
+    def find_client_ids(
+        self,
+        keys: Sequence[tuple[int, str, str]],
+    ) -> Iterable[tuple[int, str, str, int, datetime, bytes]]:
+        """Return (room_id, author_key, client_id, seq, at, digest) of those known."""
+
+    def find_held(
+        self,
+        keys: Sequence[tuple[int, str]],
+        now: datetime,
+    ) -> Iterable[tuple[int, str, bool, datetime | None]]:
+        """Return (room_id, author_key, banned, muted_until) of those held back."""
+
+
+def dialect_of(connection: Any) -> Dialect:
+    """Return the dialect of a Django connection."""
+    if connection.vendor == "sqlite":
+        return SQLite(connection)
+    return PostgreSQL(connection)
+
+
+def _json(details: dict[str, Any] | None) -> str | None:
+    return None if details is None else json.dumps(details)
+
+
+class SQLite:
+    """SQLite: one writer, so locking a room is holding the database.
+
+    A batch travels as one JSON parameter, so that each statement's text is constant
+    and stays prepared. CROSS JOIN keeps the planner from scanning the big table.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
+        """Lock by writing: also right where a project's transaction is deferred."""
+        del wait  # the busy timeout of the connection decides
+        found = self._query(
+            f"UPDATE {ROOM} SET head = head "  # noqa: S608
+            "WHERE id IN (SELECT value FROM json_each(%s)) "
+            "RETURNING id, slug, kind, head",
+            ids,
+        )
+        return [LockedRoom(*row) for row in found]
+
+    def set_heads(self, heads: dict[int, int]) -> None:
+        """Write each room's head."""
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE {ROOM} SET head = %s WHERE id = %s",  # noqa: S608
+                [(head, room_id) for room_id, head in heads.items()],
+            )
+
+    def insert_events(self, rows: Sequence[EventRow]) -> None:
+        """Insert events through one prepared statement."""
+        at = lru_cache(maxsize=1)(self.connection.ops.adapt_datetimefield_value)
+        marks = ", ".join(["%s"] * len(COLUMNS))
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {EVENT} ({_EVENT_COLUMNS}) VALUES ({marks})",  # noqa: S608
+                [
+                    (*row[:8], _json(row.details), row.target, at(row.at), *row[11:])
+                    for row in rows
+                ],
+            )
+
+    def find_client_ids(
+        self,
+        keys: Sequence[tuple[int, str, str]],
+    ) -> Iterable[tuple[int, str, str, int, datetime, bytes]]:
+        """Look all up in the unique index at once."""
+        found = self._query(
+            "SELECT event.room_id, event.author_key, event.client_id, "  # noqa: S608
+            f"seq, at, digest FROM json_each(%s) AS wanted CROSS JOIN {EVENT} AS event "
+            "ON event.room_id = json_extract(wanted.value, '$[0]') "
+            "AND event.author_key = json_extract(wanted.value, '$[1]') "
+            "AND event.client_id = json_extract(wanted.value, '$[2]')",
+            keys,
+        )
+        return [(r, key, c, seq, _utc(at), dig) for r, key, c, seq, at, dig in found]
+
+    def find_held(
+        self,
+        keys: Sequence[tuple[int, str]],
+        now: datetime,
+    ) -> Iterable[tuple[int, str, bool, datetime | None]]:
+        """Return who is banned or still muted."""
+        found = self._query(
+            "SELECT member.room_id, member.author_key, banned, "  # noqa: S608
+            f"muted_until FROM json_each(%s) AS wanted CROSS JOIN {MEMBER} AS member "
+            "ON member.room_id = json_extract(wanted.value, '$[0]') "
+            "AND member.author_key = json_extract(wanted.value, '$[1]') "
+            "WHERE banned OR muted_until IS NOT NULL",
+            keys,
+        )
+        held = [(r, key, bool(banned), _utc(until)) for r, key, banned, until in found]
+        return [row for row in held if row[2] or (row[3] and row[3] > now)]
+
+    def _query(self, sql: str, batch: Sequence[Any]) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [json.dumps(batch)])
+            return cast("list[Any]", cursor.fetchall())
+
+
+def _utc(stored: str | None) -> Any:
+    """Return a time as SQLite stores it through Django: UTC without saying so."""
+    return None if stored is None else datetime.fromisoformat(f"{stored}+00:00")
+
+
+class PostgreSQL:
+    """PostgreSQL: rows are locked, and arrays carry a whole batch."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
+        """Lock in id order, so that two batches never wait for each other."""
+        # NO KEY: foreign keys of events, which take KEY SHARE, stay possible.
+        skip = "" if wait else " SKIP LOCKED"
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT id, slug, kind, head FROM {ROOM} "  # noqa: S608
+                f"WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE{skip}",
+                [list(ids)],
+            )
+            return [LockedRoom(*row) for row in cursor.fetchall()]
+
+    def set_heads(self, heads: dict[int, int]) -> None:
+        """Write each room's head."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {ROOM} AS room SET head = new.head "  # noqa: S608
+                "FROM unnest(%s::bigint[], %s::bigint[]) AS new (id, head) "
+                "WHERE room.id = new.id",
+                [list(heads), list(heads.values())],
+            )
+
+    def insert_events(self, rows: Sequence[EventRow]) -> None:
+        """Insert events from one array a column."""
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns[8] = [_json(details) for details in columns[8]]
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {EVENT} ({_EVENT_COLUMNS}) SELECT "  # noqa: S608
+                "room_id, seq, kind, author_key, author_name, client_id, digest, text, "
+                "details::jsonb, target, at, edited_seq, deleted_seq "
+                "FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], "
+                "%s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], "
+                "%s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[]) "
+                f"AS new ({_EVENT_COLUMNS})",
+                columns,
+            )
+
+    def find_client_ids(
+        self,
+        keys: Sequence[tuple[int, str, str]],
+    ) -> Iterable[tuple[int, str, str, int, datetime, bytes]]:
+        """Look all up in the unique index at once."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT room_id, author_key, client_id, seq, at, digest "  # noqa: S608
+                f"FROM {EVENT} JOIN unnest(%s::bigint[], %s::text[], %s::text[]) "
+                "AS wanted (room_id, author_key, client_id) "
+                "USING (room_id, author_key, client_id)",
+                [list(column) for column in zip(*keys, strict=True)],
+            )
+            return cast("list[Any]", cursor.fetchall())
+
+    def find_held(
+        self,
+        keys: Sequence[tuple[int, str]],
+        now: datetime,
+    ) -> Iterable[tuple[int, str, bool, datetime | None]]:
+        """Return who is banned or still muted."""
+        rooms, people = ([*column] for column in zip(*keys, strict=True))
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT room_id, author_key, banned, muted_until "  # noqa: S608
+                f"FROM {MEMBER} JOIN unnest(%s::bigint[], %s::text[]) "
+                "AS wanted (room_id, author_key) USING (room_id, author_key) "
+                "WHERE banned OR muted_until > %s",
+                [rooms, people, now],
+            )
+            return cast("list[Any]", cursor.fetchall())

@@ -1,0 +1,150 @@
+"""What is asked of the log, and what came of it.
+
+An entry is one wish: a message, an edit, a deletion, a change of membership, a read
+mark. A verdict is its answer: written with this push, known already with this seq,
+or refused with this error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+
+from headgate.chat.people import Actor
+from headgate.protocol.codec import encode
+from headgate.protocol.pushes import Error, LogEvent
+
+__all__ = [
+    "Change",
+    "Draft",
+    "Entry",
+    "Known",
+    "MemberChange",
+    "ReadMark",
+    "Refused",
+    "Verdict",
+    "Written",
+    "digests",
+    "message_details",
+]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A message to be written."""
+
+    room_id: int
+    actor: Actor
+    text: str
+    client_id: str | None = None
+    details: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """An edit of a message, or with `text` None its deletion.
+
+    Whether the actor may is decided before; authorship never changes.
+    """
+
+    room_id: int
+    actor: Actor
+    target: int
+    text: str | None
+    details: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class MemberChange:
+    """A change of somebody's standing; `change` is the word of the push."""
+
+    room_id: int
+    actor: Actor
+    member: Actor
+    change: str
+    role: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class ReadMark:
+    """A read mark to be moved up; not an event."""
+
+    room_id: int
+    actor: Actor
+    seq: int
+
+
+@dataclass(slots=True)
+class Written:
+    """The event is in the log."""
+
+    push: LogEvent
+
+
+@dataclass(slots=True)
+class Known:
+    """Nothing was written, as the log has it already, with this seq."""
+
+    seq: int
+    at: datetime
+
+
+@dataclass(slots=True)
+class Refused:
+    """Nothing was written, and why."""
+
+    error: Error = field()
+
+
+Entry = Draft | Change | MemberChange | ReadMark
+Verdict = Written | Known | Refused
+
+
+@lru_cache(maxsize=8)
+def _key(secret: str) -> bytes:
+    return hashlib.blake2b(secret.encode(), person=b"headgate-digest").digest()
+
+
+def digests(draft: Draft) -> list[bytes]:
+    """Return the digest of what a draft says, by each secret in force, newest first.
+
+    Keyed, because the digest outlives a deleted text and short texts are guessed.
+    """
+    content = encode([draft.text, draft.details])
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [
+        hashlib.blake2b(content, key=_key(secret), digest_size=16).digest()
+        for secret in secrets
+    ]
+
+
+def message_details(
+    *,
+    kind: str = "text",
+    format: str = "plain",  # noqa: A002 - the wire's word
+    data: dict[str, Any] | None = None,
+    reply_to: int | None = None,
+    priority: str = "normal",
+    expires_in_ms: int | None = None,
+) -> dict[str, Any] | None:
+    """Return what a message has beyond its text, or None where it has nothing."""
+    details: dict[str, Any] = {}
+    if kind != "text":
+        details["kind"] = kind
+    if format != "plain":
+        details["format"] = format
+    if data is not None:
+        details["data"] = data
+    if reply_to is not None:
+        details["reply_to"] = reply_to
+    if priority != "normal":
+        details["priority"] = priority
+    if expires_in_ms is not None:
+        details["expires_in_ms"] = expires_in_ms
+    return details or None

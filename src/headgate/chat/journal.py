@@ -1,0 +1,294 @@
+"""The journal: one thread a process that writes what waits, in batches.
+
+Entries gather on the event loop and are handed over together; the thread commits
+all that waits in one transaction and hands the verdicts back together. So one fsync
+serves many messages and no message costs a thread hop of its own.
+
+Never a false acknowledgement: a verdict other than `Refused` leaves here only after
+its commit returned. A commit that failed refuses its whole batch with `unavailable`;
+one whose connection broke while committing may have been written, which is why the
+refusal asks to try again with the same client_id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
+
+from headgate.chat.append import append
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    Entry,
+    Refused,
+    Verdict,
+    Written,
+)
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
+from headgate.protocol.pushes import LogEvent
+
+__all__ = ["Journal", "Overloaded"]
+
+logger = logging.getLogger("headgate.journal")
+
+MAX_BATCH = 512  # entries in one transaction: a few ms of work
+HELD_POLL_SECONDS = 0.02  # between tries at a room that another transaction holds
+HELD_LIMIT_SECONDS = 5.0  # then its entries are refused, to be sent again
+RETRY_MS = 1000  # what `unavailable` asks to wait
+PURGE_SECONDS = 1.0  # between tries to take deleted text out of SQLite's log file
+# SQLite has no queue of writers: whoever asks while the journal writes back to back
+# must find a gap by chance. Half of what was written, left free, lets it in soon.
+SQLITE_GAP_SECONDS = 0.005
+
+Answer = Callable[[Verdict], None]
+
+
+class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """As much waits for the database as may; come back in `retry_after_ms`."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(f"The journal is full; try again in {retry_after_ms} ms.")
+        self.retry_after_ms = retry_after_ms
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An entry, whom to answer, and what it takes of the bounds."""
+
+    entry: Entry
+    answer: Answer
+    size_bytes: int
+    since: float = field(default_factory=time.monotonic)
+
+
+class Journal:
+    """Writes entries for the connections of one event loop.
+
+    Args:
+        on_written: Called on the loop with what was written, in commit order, after
+            every answer of the same batch has been given.
+        max_waiting: How many entries may wait; past it `submit` raises `Overloaded`.
+        max_waiting_bytes: The same in bytes of text.
+        using: The alias of the database.
+    """
+
+    def __init__(
+        self,
+        on_written: Callable[[list[tuple[int, LogEvent]]], None],
+        *,
+        max_waiting: int,
+        max_waiting_bytes: int,
+        using: str = "default",
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_written = on_written
+        self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
+        self._using = using
+        # On the loop: what gathers in this iteration, and what has no verdict yet.
+        self._gathering: list[_Waiting] = []
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._pace = 0.001  # seconds an entry has taken lately, for retry_after_ms
+        self._closed = False
+        # Between the loop and the thread: batches in, None to end.
+        self._handed: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run,
+            name="headgate-journal",
+            daemon=True,
+        )
+        self._thread.start()
+
+    # --- on the event loop ---
+
+    def submit(self, entry: Entry, answer: Answer) -> None:
+        """Take an entry; `answer` is called on the loop with its verdict.
+
+        Entries of one room are written in the order in which they are submitted.
+
+        Raises:
+            Overloaded: When as much waits as may; nothing was taken.
+        """
+        size = _size(entry)
+        if (
+            self._closed
+            or self._waiting >= self._max_waiting
+            or self._waiting_bytes + size > self._max_waiting_bytes
+        ):
+            wait_ms = int(self._waiting * self._pace * 1000)
+            raise Overloaded(min(max(wait_ms, 100), 5000))
+        self._waiting += 1
+        self._waiting_bytes += size
+        if not self._gathering:
+            self._loop.call_soon(self._hand_over)
+        self._gathering.append(_Waiting(entry, answer, size))
+
+    async def write(self, entry: Entry) -> Verdict:
+        """Submit an entry and wait for its verdict; raises `Overloaded`."""
+        done: asyncio.Future[Verdict] = self._loop.create_future()
+
+        def answer(verdict: Verdict) -> None:
+            if not done.done():
+                done.set_result(verdict)
+
+        self.submit(entry, answer)
+        return await done
+
+    async def close(self) -> None:
+        """Write all that was submitted, answer it, and end the thread."""
+        self._closed = True
+        self._hand_over()
+        self._handed.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # the last verdicts are already on the loop
+
+    def _hand_over(self) -> None:
+        gathered, self._gathering = self._gathering, []
+        if gathered:
+            self._handed.put(gathered)
+
+    def _settle(
+        self,
+        settled: list[tuple[_Waiting, Verdict]],
+        took_seconds: float,
+    ) -> None:
+        """Answer, then tell: one's own reply precedes one's own broadcast."""
+        self._pace += (took_seconds / len(settled) - self._pace) * 0.1
+        written: list[tuple[int, LogEvent]] = []
+        for waiting, verdict in settled:
+            self._waiting -= 1
+            self._waiting_bytes -= waiting.size_bytes
+            if isinstance(verdict, Written):
+                written.append((waiting.entry.room_id, verdict.push))
+            try:
+                waiting.answer(verdict)
+            except Exception:  # one connection's fault is not its neighbours'
+                logger.exception("answer_failed")
+        if written:
+            self._on_written(written)
+
+    # --- on the thread ---
+
+    def _run(self) -> None:
+        held: list[_Waiting] = []
+        purge_at: float | None = None
+        try:
+            while True:
+                batch, ended = self._gather(held, purge_at)
+                held = self._write(batch) if batch else []
+                if any(_deletes(waiting.entry) for waiting in batch):
+                    purge_at = purge_at or time.monotonic() + PURGE_SECONDS
+                if purge_at is not None and (ended or time.monotonic() >= purge_at):
+                    purge_at = None if self._purge() else time.monotonic() + 1.0
+                if ended and not held and self._handed.empty():
+                    return
+                if ended:
+                    time.sleep(HELD_POLL_SECONDS)
+                    self._handed.put(None)
+        finally:
+            connections[self._using].close()
+
+    def _gather(
+        self,
+        held: list[_Waiting],
+        purge_at: float | None,
+    ) -> tuple[list[_Waiting], bool]:
+        """Return what is to be written next, what was held first, and whether to end.
+
+        Waits for something to come, but not past a held room's next try nor past
+        the time to purge.
+        """
+        batch = held
+        timeout = HELD_POLL_SECONDS if held else None
+        if purge_at is not None:
+            until_purge = max(0.0, purge_at - time.monotonic())
+            timeout = until_purge if timeout is None else min(timeout, until_purge)
+        try:
+            handed = self._handed.get(timeout=timeout)
+            while handed is not None:
+                batch = batch + handed
+                if len(batch) >= MAX_BATCH:
+                    break
+                handed = self._handed.get_nowait()
+            else:
+                return batch, True
+        except queue.Empty:
+            pass
+        return batch, False
+
+    def _write(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Commit a batch, hand the verdicts back, and return what is held."""
+        started = time.monotonic()
+        verdicts = self._commit([waiting.entry for waiting in batch])
+        held: list[_Waiting] = []
+        settled: list[tuple[_Waiting, Verdict]] = []
+        for waiting, verdict in zip(batch, verdicts, strict=True):
+            if verdict is not None:
+                settled.append((waiting, verdict))
+            elif started - waiting.since < HELD_LIMIT_SECONDS:
+                held.append(waiting)
+            else:
+                settled.append((waiting, self._unavailable()))
+        took = time.monotonic() - started
+        if settled:
+            self._loop.call_soon_threadsafe(self._settle, settled, took)
+        if connections[self._using].vendor == "sqlite" and not self._handed.empty():
+            time.sleep(min(took / 2, SQLITE_GAP_SECONDS))
+        return held
+
+    def _commit(self, entries: Sequence[Entry]) -> Sequence[Verdict | None]:
+        """Write entries in one transaction; on a bad one, find it by halving."""
+        connection = connections[self._using]
+        try:
+            with transaction.atomic(using=self._using):
+                return append(connection, entries, wait=False)
+        except (IntegrityError, DataError) as exc:
+            bad: Exception = exc
+        except DatabaseError as exc:
+            # The database is away, its disk is full, or somebody holds it.
+            logger.warning("commit_failed entries=%d error=%s", len(entries), exc)
+            connection.close()
+            return [self._unavailable() for _ in entries]
+        except Exception as exc:  # noqa: BLE001 - logged below, for the one at fault
+            bad = exc
+        if len(entries) > 1:
+            half = len(entries) // 2
+            return [*self._commit(entries[:half]), *self._commit(entries[half:])]
+        logger.error("entry_failed", exc_info=bad)
+        return [Refused(error(Code.INTERNAL, retry_after_ms=RETRY_MS))]
+
+    def _unavailable(self) -> Refused:
+        return Refused(error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
+
+    def _purge(self) -> bool:
+        """Take what was deleted out of SQLite's log file; False asks to try again."""
+        connection = connections[self._using]
+        if connection.vendor != "sqlite":
+            return True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                (busy, _log, _checkpointed) = cursor.fetchone()
+        except DatabaseError:
+            return False
+        return not busy
+
+
+def _size(entry: Entry) -> int:
+    """Return about what an entry weighs, in bytes."""
+    if isinstance(entry, Draft | Change):
+        return len(entry.text or "") + 500
+    return 500
+
+
+def _deletes(entry: Entry) -> bool:
+    return isinstance(entry, Change) and entry.text is None

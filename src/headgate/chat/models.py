@@ -1,0 +1,209 @@
+"""What is kept: rooms, their members, and each room's log of events.
+
+An `Event` is one durable change and has the next seq of its room. A message's own
+row always carries its current text, so that messages can be listed without
+replaying the edits and deletions that came later in the log.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from headgate.protocol.fields import ROOM_PATTERN, RULES
+
+__all__ = ["Event", "Member", "Message", "Room"]
+
+
+def new_epoch() -> str:
+    """Return a name for one life of a room's log; another after a restored backup."""
+    return secrets.token_hex(4)
+
+
+class Room(models.Model):
+    """A room; its slug is the `chat_id` of the URL."""
+
+    class Kind(models.TextChoices):
+        """Who may come in."""
+
+        PUBLIC = "public", _("public")
+        GROUP = "group", _("group")
+        DIRECT = "direct", _("direct")
+
+    slug = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[RegexValidator(ROOM_PATTERN, RULES["room"])],
+    )
+    title = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.PUBLIC)
+    head = models.PositiveBigIntegerField(default=0, editable=False)
+    epoch = models.CharField(max_length=16, default=new_epoch, editable=False)
+    # The thing of the project that the room belongs to, such as ("shop.order", "7").
+    subject_type = models.CharField(max_length=100, blank=True)
+    subject_id = models.CharField(max_length=64, blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    settings = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("room")
+        verbose_name_plural = _("rooms")
+        indexes = [  # noqa: RUF012 - Django's idiom
+            models.Index(
+                fields=["subject_type", "subject_id"],
+                name="headgate_room_subject",
+                condition=~Q(subject_type=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.slug
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save all but the head and the epoch, which belong to the log.
+
+        A room object is a copy; writing its old head back would number events twice.
+        """
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = [
+                field.name
+                for field in self._meta.concrete_fields
+                if field.name not in {"id", "head", "epoch"}
+            ]
+        super().save(*args, **kwargs)
+
+
+class Member(models.Model):
+    """A person's standing in a room: role, read mark, mute, ban.
+
+    Group and direct rooms are for members only. In a public room a row gives no
+    right to come in, since all may; it keeps a role, a read mark, a mute or a ban.
+    """
+
+    class Role(models.TextChoices):
+        """What somebody may do beyond writing."""
+
+        OWNER = "owner", _("owner")
+        MODERATOR = "moderator", _("moderator")
+        MEMBER = "member", _("member")
+
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="members")
+    author_key = models.CharField(max_length=64)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    name = models.CharField(max_length=150, blank=True)
+    role = models.CharField(max_length=9, choices=Role.choices, default=Role.MEMBER)
+    read_seq = models.PositiveBigIntegerField(default=0)
+    muted_until = models.DateTimeField(null=True, blank=True)
+    banned = models.BooleanField(default=False)
+    visible_from_seq = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        constraints = [  # noqa: RUF012 - Django's idiom
+            models.UniqueConstraint(
+                fields=["room", "author_key"],
+                name="headgate_member_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.author_key
+
+
+class Event(models.Model):
+    """One durable change in a room's log. Written by `headgate.chat.append` only."""
+
+    class Kind(models.TextChoices):
+        """What changed; the name of the push that tells it."""
+
+        MESSAGE = "message", _("message")
+        EDITED = "edited", _("edit")
+        DELETED = "deleted", _("deletion")
+        MEMBERSHIP = "membership", _("membership")
+
+    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveBigIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    author_key = models.CharField(max_length=64)
+    author_name = models.CharField(max_length=150)
+    client_id = models.CharField(max_length=64, null=True)  # noqa: DJ001 - unique
+    # What client_id was first used for: a keyed digest, so that the text, once
+    # deleted, cannot be guessed from it.
+    digest = models.BinaryField(max_length=16, null=True)
+    text = models.TextField(blank=True)
+    # What most events do not have: kind, format, data, reply_to, priority,
+    # expires_in_ms of a message; member, change, role, until of a membership.
+    details = models.JSONField(null=True)
+    target = models.PositiveBigIntegerField(null=True)
+    at = models.DateTimeField()
+    edited_seq = models.PositiveBigIntegerField(null=True)
+    deleted_seq = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        constraints = [  # noqa: RUF012 - Django's idiom
+            models.UniqueConstraint(fields=["room", "seq"], name="headgate_event_seq"),
+            models.UniqueConstraint(
+                fields=["room", "author_key", "client_id"],
+                name="headgate_event_client_id",
+            ),
+        ]
+        indexes = [  # noqa: RUF012 - Django's idiom
+            models.Index(
+                fields=["room", "target"],
+                name="headgate_event_target",
+                condition=Q(target__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.seq}"
+
+    def save(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse: a row made past the log would have no place in it."""
+        raise TypeError(
+            "Events are not saved one by one: call headgate.send_message() to write, "
+            "headgate.chat.actions.edit_message() or delete_message() to change.",
+        )
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse: a missing seq would be a hole for every reader."""
+        raise TypeError(
+            "Events stay in the log: call headgate.chat.actions.delete_message(), "
+            "which blanks the text and tells everybody.",
+        )
+
+
+class MessageManager(models.Manager["Message"]):
+    """The events that are messages."""
+
+    def get_queryset(self) -> models.QuerySet[Message]:
+        """Return messages only, deleted ones included."""
+        return super().get_queryset().filter(kind=Event.Kind.MESSAGE)
+
+
+class Message(Event):
+    """A message as it is now."""
+
+    objects = MessageManager()  # type: ignore[misc] # a proxy narrows its manager
+
+    class Meta:
+        proxy = True
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")

@@ -1,0 +1,97 @@
+"""Who acts: signed-in users, guests and the system.
+
+An `Actor` has a key that is never null and never shown as a secret: `u:5` for a
+user, `g:…` for a guest, `s:` for the system. A guest is a signed id and a name;
+there is no row, and whoever presents the signed value again is the same guest.
+"""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.core import signing
+
+from headgate.protocol.fields import MAX_GUEST_NAME
+from headgate.protocol.pushes import Author
+
+__all__ = ["SYSTEM", "Actor", "actor_for", "author", "guest_token", "new_guest"]
+
+Kind = Literal["user", "guest", "bot", "system", "deleted"]
+
+_KINDS: dict[str, Kind] = {"u": "user", "g": "guest", "b": "bot", "s": "system"}
+_GUEST_SALT = "headgate.guest"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who does something; `user` is None for guests and the system."""
+
+    key: str
+    name: str
+    user: Any = None
+
+    @property
+    def author(self) -> Author:
+        """Return how others see this actor."""
+        return author(self.key, self.name)
+
+
+SYSTEM = Actor("s:", "")
+
+
+def author(key: str, name: str) -> Author:
+    """Return the public author of a key and the name kept beside it."""
+    return Author(id=key, kind=_KINDS.get(key[:1], "deleted"), name=name)
+
+
+def actor_for(who: Any) -> Actor:
+    """Return the actor for a user object; an `Actor` is returned as it is.
+
+    The name is the user's full name. A user name or an e-mail address is often
+    what somebody signs in with, so neither is shown.
+
+    Raises:
+        TypeError: For None, an anonymous user, or an unsaved one.
+    """
+    if isinstance(who, Actor):
+        return who
+    if who is None or not getattr(who, "is_authenticated", False) or who.pk is None:
+        raise TypeError(
+            f"{who!r} is not somebody who can write: pass a saved user, "
+            "headgate.chat.people.new_guest(name), or headgate.chat.people.SYSTEM.",
+        )
+    full_name = getattr(who, "get_full_name", None)
+    name = (full_name() if full_name is not None else "") or f"User {who.pk}"
+    return Actor(f"u:{who.pk}", name[:150], who)
+
+
+def new_guest(name: str | None, token: str | None = None) -> Actor:
+    """Return the guest of a token, with a new name if one is given, or a new guest.
+
+    A token that was not signed here, or was signed with a secret that is gone,
+    makes a new guest: the welcome tells the client who it is.
+    """
+    kept: dict[str, str] = {}
+    if token:
+        try:
+            kept = signing.loads(token, salt=_GUEST_SALT)
+        except signing.BadSignature:
+            kept = {}
+    key = kept.get("id") or secrets.token_hex(8)
+    wanted = _clean_name(name) or kept.get("name") or f"Guest {key[:4]}"
+    return Actor(f"g:{key}", wanted)
+
+
+def guest_token(guest: Actor) -> str:
+    """Return what a guest presents to be the same guest again."""
+    kept = {"id": guest.key.removeprefix("g:"), "name": guest.name}
+    return signing.dumps(kept, salt=_GUEST_SALT)
+
+
+def _clean_name(name: str | None) -> str:
+    """Return a name without what can hide or reorder text (controls, bidi marks)."""
+    kept = (c for c in name or "" if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    return " ".join("".join(kept).split())[:MAX_GUEST_NAME]

@@ -1,0 +1,155 @@
+"""Who may do what: one `can()` for every door.
+
+A project subclasses `Permissions` and names the class in `HEADGATE["PERMISSIONS"]`.
+Decisions are made off the event loop and may use the ORM. Those about a room are
+made when somebody comes in, and again when their standing changes; those about one
+message are made each time. Mutes are not decided here but by the journal, under
+the room's lock, at the moment of writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.module_loading import import_string
+
+from headgate.chat.conf import conf
+from headgate.chat.models import Member, Message, Room
+from headgate.chat.people import SYSTEM, Actor
+from headgate.protocol.codes import Code
+
+__all__ = [
+    "MESSAGE_OPERATIONS",
+    "ROOM_OPERATIONS",
+    "Allow",
+    "Deny",
+    "Permissions",
+    "Rights",
+    "can",
+    "rights_in",
+]
+
+# Decided once for a room, and for each message.
+ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read")
+MESSAGE_OPERATIONS = ("edit", "delete")
+
+_MODERATORS = frozenset({Member.Role.OWNER, Member.Role.MODERATOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """It may be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """It may not; `code` and an optional `text` go to whoever asked."""
+
+    code: Code = Code.FORBIDDEN
+    text: str | None = None
+
+
+class Permissions:
+    """The default rules; override what differs in your project."""
+
+    def can(
+        self,
+        actor: Actor,
+        operation: str,
+        room: Room,
+        message: Message | None = None,
+    ) -> Allow | Deny:
+        """Decide one operation of `ROOM_OPERATIONS` or `MESSAGE_OPERATIONS`.
+
+        `message` is given for operations on a message. What is forbidden to see is
+        denied as `not_found`, like what is missing, so that names cannot be guessed.
+        """
+        member = self.member(actor, room)
+        if member is not None and member.banned:
+            return Deny(Code.BANNED)
+        if room.kind != Room.Kind.PUBLIC and member is None:
+            return Deny(Code.NOT_FOUND)
+        if message is None:
+            return Allow()
+        if message.author_key == actor.key:
+            return Allow()
+        moderates = member is not None and member.role in _MODERATORS
+        if operation == "delete" and moderates:
+            return Allow()
+        return Deny(Code.FORBIDDEN)
+
+    def rooms(self, actor: Actor) -> QuerySet[Room]:
+        """Return the rooms that an actor may see in a list."""
+        own = Member.objects.filter(author_key=actor.key)
+        return Room.objects.filter(
+            Q(kind=Room.Kind.PUBLIC) | Q(pk__in=own.values("room_id")),
+        ).exclude(pk__in=own.filter(banned=True).values("room_id"))
+
+    def member(self, actor: Actor, room: Room) -> Member | None:
+        """Return an actor's row in a room; asked once per room object."""
+        kept: dict[str, Member | None] = room.__dict__.setdefault("_standing", {})
+        if actor.key not in kept:
+            rows = Member.objects.filter(room_id=room.pk, author_key=actor.key)
+            kept[actor.key] = rows.first()
+        return kept[actor.key]
+
+
+def permissions() -> Permissions:
+    """Return the project's rules."""
+    rules = import_string(conf().PERMISSIONS)()
+    if not isinstance(rules, Permissions):
+        raise TypeError(f"{conf().PERMISSIONS} is not a subclass of Permissions")
+    return rules
+
+
+def can(
+    actor: Actor,
+    operation: str,
+    room: Room,
+    message: Message | None = None,
+) -> Allow | Deny:
+    """Decide one operation: the one function that every door goes through.
+
+    Raises:
+        ValueError: For an operation that is in neither list.
+    """
+    if operation not in (MESSAGE_OPERATIONS if message else ROOM_OPERATIONS):
+        raise ValueError(f"there is no operation {operation!r} here")
+    if actor is SYSTEM:
+        return Allow()
+    return permissions().can(actor, operation, room, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What was decided for an actor in a room, and where they stand."""
+
+    room_id: int
+    slug: str
+    title: str
+    kind: str
+    decisions: dict[str, Allow | Deny]
+    visible_from: int
+    read_seq: int
+
+    def denial(self, operation: str) -> Deny | None:
+        """Return why an operation may not be done, or None where it may."""
+        decision = self.decisions[operation]
+        return decision if isinstance(decision, Deny) else None
+
+
+def rights_in(actor: Actor, room: Room) -> Rights:
+    """Return an actor's rights in a room."""
+    rules: Any = permissions()
+    member = rules.member(actor, room)
+    return Rights(
+        room_id=room.pk,
+        slug=room.slug,
+        title=room.title,
+        kind=room.kind,
+        decisions={name: can(actor, name, room) for name in ROOM_OPERATIONS},
+        visible_from=1 if member is None else member.visible_from_seq,
+        read_seq=0 if member is None else member.read_seq,
+    )

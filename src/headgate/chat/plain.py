@@ -1,0 +1,114 @@
+"""Plain mode: one room, one kind of command, for ten lines of any language.
+
+Replies come in the order of the commands, and one's own reply comes before one's
+own broadcast.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
+from headgate.chat.permissions import Deny, Rights
+from headgate.chat.visitor import Visitor, denied, seq_of
+from headgate.protocol.codec import BadCommand, decode_plain, plain_failure
+from headgate.protocol.commands import PlainSend
+from headgate.protocol.pushes import Error, PlainSaved
+
+__all__ = ["PlainConversation"]
+
+
+class PlainConversation:
+    """A client in plain mode, in the room of its URL."""
+
+    def __init__(self, visitor: Visitor, room: str) -> None:
+        self._visitor = visitor
+        self._room = room
+        # Commands whose replies are due, oldest first: a list of one reply or none.
+        self._due: deque[list[Any]] = deque()
+
+    async def begin(self, after: int | None) -> Deny | None:
+        """Enter the room and watch it, from `after` on or from now.
+
+        Raises `LogUnavailable`.
+        """
+        visitor = self._visitor
+        rights = await visitor.enter(self._room)
+        if isinstance(rights, Deny):
+            return rights
+        node = visitor.engine.node
+        room = await node.open(rights.room_id)
+        reset = node.watch(
+            visitor.connection,
+            room,
+            after=after,
+            epoch=None,
+            visible_from=rights.visible_from,
+            rights=rights,
+        )
+        visitor.remember(self._room, rights.room_id)
+        if reset is not None:
+            reset.room = self._room
+            visitor.tell(reset)
+        node.go(visitor.connection, rights.room_id)
+        return None
+
+    async def hear(self, payload: str) -> None:
+        """Take one text frame; raises `BadCommand`."""
+        self._send(decode_plain(payload))
+
+    def explain(self, bad: BadCommand) -> None:
+        """Answer a frame that was no command, in its turn."""
+        self._reply(self._turn(), plain_failure(bad.error))
+
+    def fail(self, failure: Error) -> None:
+        """Say an error that answers no command."""
+        self._visitor.say(plain_failure(failure))
+
+    def _send(self, command: PlainSend) -> None:
+        turn = self._turn()
+        watch = self._visitor.watch(self._room)
+        if watch is None or not isinstance(watch.rights, Rights):
+            gone = denied(Deny(), command.client_id)
+            self._reply(turn, plain_failure(gone))
+            return
+        denial = watch.rights.denial("send")
+        if denial is not None:
+            refused = denied(denial, command.client_id)
+            self._reply(turn, plain_failure(refused))
+            return
+
+        def answer(verdict: Verdict) -> None:
+            self._reply(turn, _told(verdict, command))
+
+        draft = Draft(
+            watch.room_id,
+            self._visitor.actor,
+            command.message,
+            command.client_id,
+        )
+        self._visitor.submit(draft, answer)
+
+    def _turn(self) -> list[Any]:
+        turn: list[Any] = []
+        self._due.append(turn)
+        return turn
+
+    def _reply(self, turn: list[Any], reply: Any) -> None:
+        """Fill a turn, and say all replies that now have theirs."""
+        turn.append(reply)
+        while self._due and self._due[0]:
+            self._visitor.say(self._due.popleft()[0])
+
+
+def _told(verdict: Verdict, command: PlainSend) -> Any:
+    if isinstance(verdict, Written | Known):
+        return PlainSaved(
+            message="Message received and saved.",
+            seq=seq_of(verdict),
+            client_id=command.client_id,
+        )
+    if isinstance(verdict, Refused):
+        verdict.error.client_id = command.client_id
+    return plain_failure(verdict.error)

@@ -1,0 +1,94 @@
+"""An event between the database and the wire.
+
+`EventRow` is an event's columns in the order in which they are written and read;
+`as_push` is the one place that makes a push of it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from headgate.chat.people import author
+from headgate.protocol.pushes import (
+    Author,
+    Deleted,
+    Edited,
+    LogEvent,
+    Membership,
+    Message,
+)
+
+__all__ = ["COLUMNS", "EventRow", "as_push", "timestamp"]
+
+
+class EventRow(NamedTuple):
+    """The columns of `models.Event` but for its id."""
+
+    room_id: int
+    seq: int
+    kind: str
+    author_key: str
+    author_name: str
+    client_id: str | None
+    digest: bytes | None
+    text: str
+    details: dict[str, Any] | None
+    target: int | None
+    at: datetime
+    edited_seq: int | None = None
+    deleted_seq: int | None = None
+
+
+COLUMNS = EventRow._fields
+
+
+@lru_cache(maxsize=64)  # the events of one transaction share their time
+def timestamp(at: datetime) -> str:
+    """Return a time as it stands on the wire: ISO 8601, UTC, milliseconds."""
+    utc = at.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds") + "Z"
+
+
+def as_push(row: EventRow, room: str) -> LogEvent:
+    """Return the push that tells an event in the room with this slug."""
+    details = row.details or {}
+    by = author(row.author_key, row.author_name)
+    at = timestamp(row.at)
+    if row.kind == "message":
+        return Message(
+            room=room,
+            seq=row.seq,
+            client_id=row.client_id,
+            author=by,
+            text=row.text,
+            at=at,
+            edited=row.edited_seq,
+            deleted=row.deleted_seq is not None,
+            **details,
+        )
+    if row.kind == "membership":
+        member = Author(**details["member"])
+        rest = {key: value for key, value in details.items() if key != "member"}
+        return Membership(
+            room=room,
+            seq=row.seq,
+            member=member,
+            author=by,
+            at=at,
+            **rest,
+        )
+    target = row.target or 0
+    if row.kind == "deleted":
+        return Deleted(room=room, seq=row.seq, target=target, author=by, at=at)
+    return Edited(
+        room=room,
+        seq=row.seq,
+        target=target,
+        author=by,
+        text=row.text,
+        at=at,
+        deleted=row.deleted_seq is not None,
+        **details,
+    )

@@ -1,0 +1,145 @@
+"""A client with an identity: what both modes of the wire do for it.
+
+A `Visitor` enters rooms, hands entries to the journal and answers, with at most
+`MAX_IN_FLIGHT` entries unanswered: past it the socket is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from headgate.chat.conf import conf
+from headgate.chat.engine import Engine
+from headgate.chat.entries import Draft, Entry, Known, Refused, Verdict, Written
+from headgate.chat.journal import Overloaded
+from headgate.chat.people import Actor
+from headgate.chat.permissions import Deny, Rights
+from headgate.chat.rooms import enter
+from headgate.live.connection import Connection, Watch
+from headgate.live.frames import Mode, Shared
+from headgate.live.ports import Sink
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
+from headgate.protocol.pushes import Error
+
+__all__ = ["MAX_IN_FLIGHT", "Visitor", "denied", "seq_of"]
+
+MAX_IN_FLIGHT = 64  # entries of one connection that wait for their verdict
+
+
+def denied(denial: Deny, client_id: str | None = None) -> Error:
+    """Return a denial as an error of the wire."""
+    return error(denial.code, denial.text, client_id=client_id)
+
+
+class Visitor:
+    """Somebody on one connection."""
+
+    def __init__(self, engine: Engine, actor: Actor, mode: Mode, sink: Sink) -> None:
+        self.engine = engine
+        self.actor = actor
+        self.connection = Connection(
+            sink,
+            mode,
+            owner=actor,
+            outbox_max_bytes=conf().OUTBOX_MAX_BYTES,
+        )
+        self._in_flight = 0
+        self._fewer = asyncio.Event()
+        # The joined rooms by their slugs.
+        self._rooms: dict[str, int] = {}
+        engine.node.add(self.connection)
+
+    def say(self, message: Any) -> None:
+        """Queue a reply or push for this client alone."""
+        self.connection.put_message(message)
+        self.engine.node.touch(self.connection)
+
+    def tell(self, push: Any) -> None:
+        """Queue a push for this client alone, as its mode says it."""
+        frame = Shared(push).frame(self.connection.mode)
+        if frame is not None:
+            self.connection.put(frame)
+            self.engine.node.touch(self.connection)
+
+    # --- rooms ---
+
+    def watch(self, slug: str) -> Watch | None:
+        """Return the watch of a joined room."""
+        room_id = self._rooms.get(slug)
+        return None if room_id is None else self.connection.watches.get(room_id)
+
+    @property
+    def rooms_joined(self) -> int:
+        """How many rooms this connection watches."""
+        return len(self.connection.watches)
+
+    async def enter(self, slug: str) -> Rights | Deny:
+        """Return one's rights in a room: those of the watch, or decided anew."""
+        watch = self.watch(slug)
+        if watch is not None and isinstance(watch.rights, Rights):
+            return watch.rights
+        return await self.engine.reader.run(enter, self.actor, slug)
+
+    def remember(self, slug: str, room_id: int) -> None:
+        """Note the slug of a room that is watched from now on."""
+        self._rooms[slug] = room_id
+
+    def leave(self, slug: str) -> bool:
+        """Stop watching a room; return whether it was watched."""
+        watch = self.watch(slug)
+        self._rooms.pop(slug, None)
+        if watch is None:
+            return False
+        self.engine.node.hub.leave(watch)
+        return True
+
+    # --- writing ---
+
+    def submit(self, entry: Entry, answer: Callable[[Verdict], Any]) -> None:
+        """Hand an entry to the journal; `answer` returns what to say, or None."""
+        connection = self.connection
+        node = self.engine.node
+
+        def settled(verdict: Verdict) -> None:
+            self._in_flight -= 1
+            self._fewer.set()
+            if not connection.closed:
+                message = answer(verdict)
+                if message is not None:
+                    connection.put_message(message)
+                    node.touch(connection)
+
+        try:
+            self.engine.journal.submit(entry, settled)
+        except Overloaded as full:
+            client_id = entry.client_id if isinstance(entry, Draft) else None
+            refusal = error(
+                Code.OVERLOADED,
+                retry_after_ms=full.retry_after_ms,
+                client_id=client_id,
+            )
+            self.say(answer(Refused(refusal)))
+        else:
+            self._in_flight += 1
+
+    async def ready_for_more(self) -> None:
+        """Wait while too much of this connection's is unanswered or unread."""
+        while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
+            self._fewer.clear()
+            await self._fewer.wait()
+        while not self.connection.outbox.roomy and not self.connection.closed:
+            # Replies are never dropped, so whoever does not read them is not heard.
+            await self.connection.outbox.room_in()
+
+    async def close(self) -> None:
+        """Leave all rooms and let go of the connection."""
+        self._fewer.set()
+        await self.engine.node.remove(self.connection)
+
+
+def seq_of(verdict: Written | Known) -> int:
+    """Return the seq that a verdict tells."""
+    return verdict.push.seq if isinstance(verdict, Written) else verdict.seq

@@ -1,0 +1,60 @@
+"""The way out through plain ASGI `send`, on any server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from headgate.live.outbox import Outbox
+
+__all__ = ["AsgiSink"]
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AsgiSink:
+    """Sends one frame after the other; the server's flow control blocks it alone."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._outbox: Outbox | None = None
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task = asyncio.get_running_loop().create_task(self._write())
+
+    def flush(self, outbox: Outbox) -> None:
+        """Wake the writing task."""
+        self._outbox = outbox
+        if not self._task.done() and outbox.frames:
+            self._idle.clear()
+            self._wake.set()
+
+    async def drained(self) -> None:
+        """Wait until the server took all, or the client is gone."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """End the writing task."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                outbox = self._outbox
+                while outbox is not None and outbox.frames:
+                    frame = outbox.take()
+                    await self._send({"type": "websocket.send", "text": frame.text})
+                    outbox.took()
+                self._idle.set()
+        except (OSError, RuntimeError):
+            # The client is gone: servers say it with an OSError (ASGI 2.4) or a
+            # RuntimeError. `receive` tells the consumer.
+            if self._outbox is not None:
+                self._outbox.abandon()
+        finally:
+            self._idle.set()

@@ -1,0 +1,112 @@
+"""A push, encoded once for all who get it.
+
+What a push looks like depends on the connection's mode alone, so its text and its
+WebSocket frame are made at first use and shared by every connection.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from headgate.protocol.codec import encode
+from headgate.protocol.pushes import (
+    Gap,
+    Message,
+    PlainGap,
+    PlainMessage,
+    PlainReset,
+    PlainResetTo,
+    PlainSpan,
+    Reset,
+)
+
+__all__ = ["Frame", "Mode", "Shared", "frame_of", "text_frame"]
+
+_SHORT = 126  # RFC 6455, section 5.2: below, the length is in the second byte
+_MEDIUM = 1 << 16  # below, the length is in two more bytes
+
+
+class Mode(Enum):
+    """The two dialects of the wire."""
+
+    V1 = "headgate.v1"
+    PLAIN = "headgate.plain"
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return an unmasked text frame, as a server sends it (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < _SHORT:
+        return bytes((0x81, size)) + payload
+    if size < _MEDIUM:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+class Frame:
+    """One payload with the forms in which sinks want it."""
+
+    __slots__ = ("_ready", "_text", "payload", "size")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.size = len(payload)
+        self._text: str | None = None
+        self._ready: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        """The payload as ASGI wants it."""
+        if self._text is None:
+            self._text = self.payload.decode()
+        return self._text
+
+    @property
+    def ready(self) -> bytes:
+        """The payload in its WebSocket frame."""
+        if self._ready is None:
+            self._ready = text_frame(self.payload)
+        return self._ready
+
+
+def frame_of(message: Any) -> Frame:
+    """Return the frame of a reply or push for one connection."""
+    return Frame(encode(message))
+
+
+class Shared:
+    """A push for many connections; a mode that does not tell it has no frame."""
+
+    __slots__ = ("_frames", "push")
+
+    def __init__(self, push: Any) -> None:
+        self.push = push
+        self._frames: dict[Mode, Frame | None] = {}
+
+    def frame(self, mode: Mode) -> Frame | None:
+        """Return the frame for a mode, made at first use."""
+        try:
+            return self._frames[mode]
+        except KeyError:
+            said = self.push if mode is Mode.V1 else _plainly(self.push)
+            frame = None if said is None else frame_of(said)
+            self._frames[mode] = frame
+            return frame
+
+
+def _plainly(push: Any) -> Any:
+    """Return a push as plain mode says it, or None where it says nothing."""
+    if isinstance(push, Message) and not push.deleted:
+        return PlainMessage(
+            message=push.text,
+            author=push.author.name,
+            seq=push.seq,
+            at=push.at,
+            client_id=push.client_id,
+        )
+    if isinstance(push, Gap):
+        return PlainGap(gap=PlainSpan(from_=push.from_, to=push.to))
+    if isinstance(push, Reset):
+        return PlainReset(reset=PlainResetTo(oldest=push.oldest, head=push.head))
+    return None

@@ -1,0 +1,200 @@
+"""What `headgate serve` was asked for, checked."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from headgate.limits.rates import Rate
+
+__all__ = ["POLICIES", "ServeOptions", "add_data_arguments", "add_serve_arguments"]
+
+# The policies of the design; a name that is none of them is a slip of the pen.
+POLICIES = (
+    "command",
+    "connect",
+    "connect.address",
+    "external",
+    "history",
+    "push",
+    "send",
+    "send.all",
+    "slow_mode",
+    "typing",
+)
+
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """The options of `headgate serve`."""
+
+    data: Path
+    database: dict[str, Any] | None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    guests: bool = False
+    demo: bool = False
+    origins: tuple[str, ...] = ()
+    limits: tuple[tuple[str, Rate | None], ...] = ()
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> ServeOptions:
+        """Return the options of a parsed command line."""
+        return cls(
+            data=given.data,
+            database=given.database,
+            host=given.host,
+            port=given.port,
+            guests=given.guests,
+            demo=given.demo,
+            origins=tuple(given.origin),
+            limits=tuple(given.limit),
+        )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the data is."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("headgate-data"),
+        metavar="DIR",
+        help="folder of the SQLite file and the secret key (default: headgate-data)",
+    )
+    parser.add_argument(
+        "--database",
+        type=_database,
+        metavar="URL",
+        help="postgres://user:password@host/name instead of the SQLite file",
+    )
+
+
+def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `headgate serve`."""
+    add_data_arguments(parser)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    add("--port", type=_port, default=8000, help="0 picks a free one (%(default)s)")
+    add("--redis", type=_redis, metavar="URL", help="not built yet")
+    add("--workers", type=_workers, default=1, metavar="N", help="only 1 is built yet")
+    add(
+        "--guests",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="let anyone watch and write in public rooms, and make rooms by joining",
+    )
+    add(
+        "--demo",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="make the rooms general, help and random",
+    )
+    add(
+        "--origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="URL",
+        help="where browsers reach this server, such as https://chat.example.com",
+    )
+    add(
+        "--limit",
+        type=_limit,
+        action="append",
+        default=[],
+        metavar="NAME=RATE|off",
+        help="a policy's rate, such as send=2/s:10 (checked; not enforced yet)",
+    )
+    add(
+        "--trusted-proxies", type=_proxies, default=0, metavar="N", help="not built yet"
+    )
+    add("--app", type=_app, metavar="MODULE:NAME", help="not built yet")
+
+
+# Each of these is an argparse `type`: an ArgumentTypeError ends with exit code 2.
+
+
+def _database(url: str) -> dict[str, Any]:
+    try:
+        found = dict(dj_database_url.parse(url))
+    except Exception as exc:
+        # The library has several kinds of errors, and shows no password in none.
+        raise argparse.ArgumentTypeError(
+            "is no database URL. Write postgres://user:password@host:5432/name "
+            "or sqlite:///path/to/file.",
+        ) from exc
+    engine = str(found.get("ENGINE", ""))
+    if not engine.endswith((".sqlite3", ".postgresql")) or not found.get("NAME"):
+        raise argparse.ArgumentTypeError(
+            "names no database that Headgate knows. Write "
+            "postgres://user:password@host:5432/name or sqlite:///path/to/file.",
+        )
+    return found
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to {_MAX_PORT}.")
+    return int(text)
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no origin. Write scheme and host, and the port if it is not "
+            "the usual one: https://chat.example.com or http://192.0.2.7:8000.",
+        )
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has more than scheme, host and port; an origin has only those.",
+        )
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _limit(text: str) -> tuple[str, Rate | None]:
+    name, equals, rate = text.partition("=")
+    if not equals or name not in POLICIES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no limit. Write NAME=RATE or NAME=off, such as send=2/s:10; "
+            f"names are {', '.join(POLICIES)}.",
+        )
+    if rate == "off":
+        return name, None
+    try:
+        return name, Rate.parse(rate)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _workers(text: str) -> int:
+    if text != "1":
+        raise argparse.ArgumentTypeError("only 1 process is built yet.")
+    return 1
+
+
+def _proxies(text: str) -> int:
+    if text != "0":
+        raise argparse.ArgumentTypeError(
+            "addresses behind proxies are not used for anything yet; leave it at 0.",
+        )
+    return 0
+
+
+def _redis(_text: str) -> str:
+    raise argparse.ArgumentTypeError(
+        "Redis is not built yet; one process needs none.",
+    )
+
+
+def _app(text: str) -> str:
+    raise argparse.ArgumentTypeError(
+        f"{text}: serving another project's application is not built yet.",
+    )

@@ -1,0 +1,130 @@
+"""`headgate serve`: from options to a running server and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+
+import uvicorn
+
+from headgate.protocol.fields import MAX_FRAME_BYTES
+from headgate.server.health import Health
+from headgate.server.options import ServeOptions
+from headgate.server.setup import EXIT_ADDRESS, CannotStart, make_demo_rooms, set_up
+
+__all__ = ["serve"]
+
+PING_SECONDS = 25.0  # between keepalive pings; proxies cut idle connections at 30 to 60
+PONG_SECONDS = 20.0  # a client that does not answer by then is gone
+SHUTDOWN_SECONDS = 10  # for requests and connections to end by themselves
+
+
+def serve(options: ServeOptions) -> int:
+    """Run the server until it is told to stop, and return the exit code."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        level=logging.WARNING,
+    )
+    try:
+        with _listen(options.host, options.port) as listening:
+            set_up(options)
+            if options.demo:
+                make_demo_rooms()
+            if options.limits:
+                print(
+                    "headgate: limits are checked but not enforced yet.",
+                    file=sys.stderr,
+                )
+            _run(options.host, listening)
+    except CannotStart as exc:
+        print(f"headgate: {exc}", file=sys.stderr)
+        return exc.code
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address; a port that is taken shows here."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as exc:
+        listening.close()
+        what = {
+            errno.EADDRINUSE: f"Port {port} on {host} is taken. Stop what uses it, or "
+            "choose another with --port (0 picks a free one).",
+            errno.EACCES: f"Port {port} is reserved. Choose one from 1024 on with "
+            "--port, or put a web server in front.",
+        }.get(
+            exc.errno or 0,
+            f"Cannot listen on {host}: {exc}. Choose an address of this machine "
+            "with --host.",
+        )
+        raise CannotStart(what, EXIT_ADDRESS) from exc
+    return listening
+
+
+def _run(host: str, listening: socket.socket) -> None:
+    # Imported when Django is set up.
+    from headgate.server.asgi import build_application
+    from headgate.server.ready_frames import ReadyFrameProtocol
+
+    health = Health()
+    config = uvicorn.Config(
+        build_application(health),
+        http="httptools",
+        ws=ReadyFrameProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        backlog=2048,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}"
+    _ChatServer(config, health, address).run(sockets=[listening])
+
+
+class _ChatServer(uvicorn.Server):
+    """uvicorn with our one line, our signals, and the journal's orderly end."""
+
+    def __init__(self, config: uvicorn.Config, health: Health, address: str) -> None:
+        super().__init__(config)
+        self._health = health
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where, once connections are taken."""
+        await super().startup(sockets)
+        print(f"Headgate listening on {self._address}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close connections with 1012, then write what was accepted."""
+        from headgate.chat.engine import close_engine
+
+        self._health.draining = True
+        await super().shutdown(sockets)
+        await close_engine()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop on SIGTERM and SIGINT; unlike uvicorn, end with exit code 0."""
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {each: signal.signal(each, self.handle_exit) for each in signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)

@@ -1,0 +1,9 @@
+"""The HTTP URLs of Headgate, for a project's `include("headgate.urls")`."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver
+
+__all__ = ["urlpatterns"]
+
+urlpatterns: list[URLPattern | URLResolver] = []
