@@ -1,0 +1,307 @@
+"""Every write that project code, the admin and moderators make, synchronously.
+
+On the caller's connection and in the caller's transaction: rolled back means never
+sent. What is committed is told at once in this process and within two seconds in
+others. The journal does the same over the wire, for many at once; both go through
+`append`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections, router, transaction
+
+from headgate.chat.append import append
+from headgate.chat.engine import hint, started_engine
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    Entry,
+    Known,
+    MemberChange,
+    Refused,
+    Verdict,
+    Written,
+    message_details,
+)
+from headgate.chat.history import message_at
+from headgate.chat.journal import Overloaded
+from headgate.chat.models import Event, Member, Room
+from headgate.chat.people import SYSTEM, actor_for
+from headgate.chat.permissions import Allow, Deny, can
+from headgate.protocol.codec import BadCommand, decode_command, encode, error
+from headgate.protocol.codes import Code
+from headgate.protocol.commands import Command, Edit, Send
+from headgate.protocol.pushes import Error
+
+__all__ = [
+    "NotSent",
+    "Sent",
+    "add_member",
+    "asend_message",
+    "ban",
+    "delete_message",
+    "edit_message",
+    "mute",
+    "remove_member",
+    "send_message",
+    "set_role",
+    "unban",
+    "unmute",
+]
+
+
+class NotSent(Exception):  # noqa: N818 - named for what it means to the caller
+    """The log did not take it. `code` is one of `headgate.protocol.codes.Code`.
+
+    `retry_after_ms` is set where the same call may succeed later.
+    """
+
+    def __init__(self, failure: Error) -> None:
+        super().__init__(f"{failure.code}: {failure.text}")
+        self.code = Code(failure.code)
+        self.retry_after_ms = failure.retry_after_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where a message, or a change, stands in its room."""
+
+    seq: int
+
+
+def send_message(
+    room: Room | str,
+    author: Any,
+    text: str,
+    *,
+    client_id: str | None = None,
+    kind: str = "text",
+    format: str = "plain",  # noqa: A002 - the wire's word
+    data: dict[str, Any] | None = None,
+    reply_to: int | None = None,
+    priority: str = "normal",
+    expires_in_ms: int | None = None,
+) -> Sent:
+    """Write a message into a room, in the transaction that is open.
+
+    Args:
+        room: The room, or its slug.
+        author: A saved user, a guest or `headgate.chat.people.SYSTEM`.
+        text: Not blank, at most 16 KiB as UTF-8.
+        client_id: At most 64 characters. The same again from the same author in the
+            same room is the same message, and gives the first seq.
+        kind: text, system, or x-… of your own.
+        format: plain or markdown: how clients may show the text.
+        data: JSON, at most 4 KiB.
+        reply_to: The seq of the message that it answers.
+        priority: high, normal or low.
+        expires_in_ms: After how long the message is of no use.
+
+    Raises:
+        NotSent: When the author may not, the content is not taken, the room is
+            missing, or the client_id was used for something else.
+    """
+    draft = _draft(
+        room,
+        author,
+        text,
+        client_id=client_id,
+        kind=kind,
+        format=format,
+        data=data,
+        reply_to=reply_to,
+        priority=priority,
+        expires_in_ms=expires_in_ms,
+    )
+    return _write(draft)
+
+
+async def asend_message(
+    room: Room | str,
+    author: Any,
+    text: str,
+    **more: Any,
+) -> Sent:
+    """Write a message, as `send_message` does, from async code.
+
+    In a process that serves connections it goes through the journal, in a batch
+    with others; elsewhere it is written in a transaction of its own.
+    """
+    running = started_engine()
+    if running is None:
+        return await sync_to_async(send_message)(room, author, text, **more)
+    draft = await running.reader.run(_draft, room, author, text, **more)
+    try:
+        verdict = await running.journal.write(draft)
+    except Overloaded as full:
+        refusal = error(Code.OVERLOADED, retry_after_ms=full.retry_after_ms)
+        raise NotSent(refusal) from full
+    return _sent(verdict)
+
+
+def _draft(
+    room: Room | str,
+    author: Any,
+    text: str,
+    *,
+    kind: str = "text",
+    **more: Any,
+) -> Draft:
+    """Return a message as the log takes it, held to the limits of the wire."""
+    actor, found = actor_for(author), _room(room)
+    _allow(can(actor, "send", found))
+    # `system` is for project code alone, so the wire's rules do not know it.
+    said = "text" if kind == "system" else kind
+    given = {"room": found.slug, "text": text, "kind": said, **more}
+    command = _checked({"cmd": "send", **given})
+    if not isinstance(command, Send):
+        raise TypeError("a send was checked and something else came back")
+    details = message_details(
+        kind=kind,
+        format=command.format,
+        data=command.data,
+        reply_to=command.reply_to,
+        priority=command.priority,
+        expires_in_ms=command.expires_in_ms,
+    )
+    return Draft(found.pk, actor, command.text, command.client_id, details)
+
+
+def edit_message(
+    room: Room | str,
+    target: int,
+    text: str,
+    *,
+    by: Any,
+    format: str = "plain",  # noqa: A002 - the wire's word
+    data: dict[str, Any] | None = None,
+) -> Sent:
+    """Replace the text of the message with the seq `target`; raises `NotSent`.
+
+    An edit that changes nothing gives the earlier seq.
+    """
+    given = {"target": target, "text": text, "format": format, "data": data}
+    command = _checked({"cmd": "edit", "room": "any", **given})
+    if not isinstance(command, Edit):
+        raise TypeError("an edit was checked and something else came back")
+    details = message_details(format=command.format, data=command.data)
+    return _change(room, "edit", target, command.text, details, by)
+
+
+def delete_message(room: Room | str, target: int, *, by: Any) -> Sent:
+    """Delete the message with the seq `target`; raises `NotSent`.
+
+    Its text and its edits' are blanked in the log, in the same transaction.
+    """
+    return _change(room, "delete", target, None, None, by)
+
+
+def add_member(
+    room: Room | str, user: Any, *, by: Any = SYSTEM, role: str = "member"
+) -> Sent:
+    """Make somebody a member; in a group they see what comes from now on."""
+    return _member(room, user, by, "added", role=Member.Role(role).value)
+
+
+def remove_member(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
+    """End a membership; open connections are cut at this event."""
+    return _member(room, user, by, "removed")
+
+
+def set_role(room: Room | str, user: Any, role: str, *, by: Any = SYSTEM) -> Sent:
+    """Change what somebody may do beyond writing."""
+    return _member(room, user, by, "role", role=Member.Role(role).value)
+
+
+def mute(room: Room | str, user: Any, until: datetime, *, by: Any = SYSTEM) -> Sent:
+    """Let somebody read but not write until then."""
+    return _member(room, user, by, "muted", until=until)
+
+
+def unmute(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
+    """Let somebody write again."""
+    return _member(room, user, by, "unmuted")
+
+
+def ban(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
+    """Keep somebody out; open connections are cut at this event."""
+    return _member(room, user, by, "banned")
+
+
+def unban(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
+    """Let somebody in again; into a group they have to be added anew."""
+    return _member(room, user, by, "unbanned")
+
+
+def _member(room: Room | str, user: Any, by: Any, change: str, **more: Any) -> Sent:
+    found = _room(room)
+    return _write(
+        MemberChange(found.pk, actor_for(by), actor_for(user), change, **more),
+    )
+
+
+def _change(
+    room: Room | str,
+    operation: str,
+    target: int,
+    text: str | None,
+    details: dict[str, Any] | None,
+    by: Any,
+) -> Sent:
+    actor, found = actor_for(by), _room(room)
+    message = message_at(found.pk, target)
+    if message is None:
+        raise NotSent(error(Code.NOT_FOUND))
+    _allow(can(actor, operation, found, message))
+    return _write(Change(found.pk, actor, target, text, details))
+
+
+def _checked(command: dict[str, Any]) -> Command:
+    """Return a command as the wire takes it: project code has the same limits."""
+    try:
+        checked = decode_command(encode(command).decode())
+    except BadCommand as bad:
+        raise NotSent(bad.error) from None
+    except (TypeError, ValueError) as exc:  # what JSON cannot say
+        raise NotSent(error(Code.BAD_COMMAND, f"{exc}.", field="data")) from exc
+    return checked
+
+
+def _allow(decision: Allow | Deny) -> None:
+    if isinstance(decision, Deny):
+        raise NotSent(error(decision.code, decision.text))
+
+
+def _room(room: Room | str) -> Room:
+    if isinstance(room, Room):
+        return room
+    found = Room.objects.filter(slug=room).first()
+    if found is None:
+        raise NotSent(error(Code.NOT_FOUND, f"There is no room {room!r}."))
+    return found
+
+
+def _write(entry: Entry) -> Sent:
+    """Append one entry on the caller's connection; tell it once it is committed."""
+    using = router.db_for_write(Event)
+    with transaction.atomic(using=using):
+        verdict = append(connections[using], [entry])[0]
+        if isinstance(verdict, Written):
+            head = verdict.push.seq
+            transaction.on_commit(partial(hint, entry.room_id, head), using=using)
+    return _sent(verdict)
+
+
+def _sent(verdict: Verdict | None) -> Sent:
+    if isinstance(verdict, Written):
+        return Sent(verdict.push.seq)
+    if isinstance(verdict, Known):
+        return Sent(verdict.seq)
+    failure = verdict.error if isinstance(verdict, Refused) else error(Code.INTERNAL)
+    raise NotSent(failure)
