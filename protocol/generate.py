@@ -137,7 +137,7 @@ def markdown(errors: Table, closes: Table) -> str:
         "## Close codes",
         "",
         "4000 to 4499 mean *come back*, 4500 to 4999 mean *don't*.",
-        'Every close by policy is preceded by `{"reply": null, "error": …}` with the reason.',
+        'Before a close by policy comes `{"reply": null, "error": …}` with the reason.',
         "Beside these: 1009 for a message over 64 KiB, 1012 when the server restarts.",
         "",
         "| code | name | come back | text |",

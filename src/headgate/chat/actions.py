@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.db import connections, router, transaction
 
 from headgate.chat.append import append
@@ -135,7 +135,7 @@ async def asend_message(
     """
     running = started_engine()
     if running is None:
-        return await sync_to_async(send_message)(room, author, text, **more)
+        return await _send_in_thread(room, author, text, **more)
     draft = await running.reader.run(_draft, room, author, text, **more)
     try:
         verdict = await running.journal.write(draft)
@@ -143,6 +143,13 @@ async def asend_message(
         refusal = error(Code.OVERLOADED, retry_after_ms=full.retry_after_ms)
         raise NotSent(refusal) from full
     return _sent(verdict)
+
+
+async def _send_in_thread(
+    room: Room | str, author: Any, text: str, **more: Any
+) -> Sent:
+    sent: Sent = await database_sync_to_async(send_message)(room, author, text, **more)
+    return sent
 
 
 def _draft(

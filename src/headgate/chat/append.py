@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
@@ -38,6 +39,9 @@ from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 
 __all__ = ["append"]
+
+# What is in the log by (room_id, author_key, client_id): its seq, time and digest.
+_Known = dict[tuple[int, str, str], tuple[int, datetime, bytes]]
 
 
 def append(
@@ -97,9 +101,32 @@ class _Batch:
     # --- messages, by the set ---
 
     def _drafts(self, drafts: list[Draft]) -> list[Verdict | None]:
-        here = [draft for draft in drafts if draft.room_id in self.rooms]
-        held = self._held((draft.room_id, draft.actor.key) for draft in here)
-        known = self._known(here)
+        """Number and insert messages; look client_ids up only if one is known.
+
+        The unique index finds that out while it is written, and most are new: so
+        the lookup is for retries alone. Then all begins again, with what is known.
+        """
+        before = dict(self.heads)
+        try:
+            with transaction.atomic(using=self.using):
+                return self._numbered(drafts, {})
+        except IntegrityError:
+            known = self._known(drafts)
+            if not known:
+                raise  # something else is wrong; the caller finds the one at fault
+            self.heads = before
+            return self._numbered(drafts, known)
+
+    def _numbered(self, drafts: list[Draft], known: _Known) -> list[Verdict | None]:
+        guarded = {room.id for room in self.rooms.values() if room.guarded}
+        held = self._held(
+            (draft.room_id, draft.actor.key)
+            for draft in drafts
+            if draft.room_id in guarded
+        )
+        if held and not known:
+            # Whoever is refused inserts nothing, so the index cannot tell a retry.
+            known = self._known(d for d in drafts if (d.room_id, d.actor.key) in held)
         rows: list[EventRow] = []
         verdicts: list[Verdict | None] = []
         for draft in drafts:
@@ -115,7 +142,7 @@ class _Batch:
     def _draft(
         self,
         draft: Draft,
-        known: dict[tuple[int, str, str], tuple[int, datetime, bytes]],
+        known: _Known,
         refused: Refused | None,
         rows: list[EventRow],
     ) -> Verdict:
@@ -155,10 +182,7 @@ class _Batch:
             known[key] = (row.seq, row.at, digest)
         return Written(as_push(row, self.rooms[draft.room_id].slug))
 
-    def _known(
-        self,
-        drafts: Iterable[Draft],
-    ) -> dict[tuple[int, str, str], tuple[int, datetime, bytes]]:
+    def _known(self, drafts: Iterable[Draft]) -> _Known:
         keys = {
             (draft.room_id, draft.actor.key, draft.client_id)
             for draft in drafts
@@ -286,7 +310,7 @@ class _Batch:
         if gone:
             return member is not None and member.delete()[0] > 0
         wishes: dict[str, dict[str, Any]] = {
-            "added": {} if change.role is None else {"role": change.role},
+            "added": {},
             "role": {"role": change.role},
             "muted": {"muted_until": change.until},
             "unmuted": {"muted_until": None},
@@ -300,6 +324,8 @@ class _Batch:
             return members.filter(pk=member.pk).update(**new) > 0
         if not public and change.change not in {"added", "banned"}:
             return False
+        if change.change == "added" and change.role is not None:
+            new["role"] = change.role
         head = self.heads[change.room_id]
         # In a group a newcomer sees from here on: what was said before is not theirs.
         since = {} if public else {"visible_from_seq": head + 1, "read_seq": head}

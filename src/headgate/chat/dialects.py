@@ -21,15 +21,24 @@ ROOM = Room._meta.db_table  # noqa: SLF001 - Django's public _meta
 MEMBER = Member._meta.db_table  # noqa: SLF001 - Django's public _meta
 EVENT = Event._meta.db_table  # noqa: SLF001 - Django's public _meta
 _EVENT_COLUMNS = ", ".join(COLUMNS)
+_LOCKED = (
+    f"id, slug, kind, head, EXISTS (SELECT 1 FROM {MEMBER} AS member "  # noqa: S608
+    f"WHERE member.room_id = {ROOM}.id AND (banned OR muted_until IS NOT NULL))"
+)
 
 
 class LockedRoom(NamedTuple):
-    """A room whose row this transaction holds."""
+    """A room whose row this transaction holds.
+
+    `guarded` says that somebody is or was banned or muted there, so that everybody
+    who writes has to be looked up.
+    """
 
     id: int
     slug: str
     kind: str
     head: int
+    guarded: bool
 
 
 class Dialect(Protocol):
@@ -69,11 +78,28 @@ def _json(details: dict[str, Any] | None) -> str | None:
     return None if details is None else json.dumps(details)
 
 
+# Rows in one INSERT of SQLite: a power of two, so that few statements are prepared.
+_INSERT_ROWS = 64
+
+
+def _insert(rows: int) -> str:
+    one = "(" + ", ".join("?" * len(COLUMNS)) + ")"
+    return (
+        f"INSERT INTO {EVENT} ({_EVENT_COLUMNS}) VALUES "  # noqa: S608
+        + ", ".join([one] * rows)
+    )
+
+
+_INSERTS = {2**power: _insert(2**power) for power in range(_INSERT_ROWS.bit_length())}
+
+
 class SQLite:
     """SQLite: one writer, so locking a room is holding the database.
 
-    A batch travels as one JSON parameter, so that each statement's text is constant
-    and stays prepared. CROSS JOIN keeps the planner from scanning the big table.
+    Few statements for many rows, past Django's cursor: Python's sqlite3 lets go of
+    the GIL for each row that it steps over, and gets it back when the event loop
+    is done with it. A batch of keys travels as one JSON parameter, so that the
+    statement stays prepared; CROSS JOIN keeps the planner from scanning the table.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -82,47 +108,48 @@ class SQLite:
     def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
         """Lock by writing: also right where a project's transaction is deferred."""
         del wait  # the busy timeout of the connection decides
-        found = self._query(
+        found = self._run(
             f"UPDATE {ROOM} SET head = head "  # noqa: S608
-            "WHERE id IN (SELECT value FROM json_each(%s)) "
-            "RETURNING id, slug, kind, head",
-            ids,
+            f"WHERE id IN (SELECT value FROM json_each(?)) RETURNING {_LOCKED}",
+            [json.dumps(ids)],
         )
         return [LockedRoom(*row) for row in found]
 
     def set_heads(self, heads: dict[int, int]) -> None:
         """Write each room's head."""
-        with self.connection.cursor() as cursor:
-            cursor.executemany(
-                f"UPDATE {ROOM} SET head = %s WHERE id = %s",  # noqa: S608
-                [(head, room_id) for room_id, head in heads.items()],
-            )
+        self._run(
+            f"UPDATE {ROOM} SET head = new.value ->> 1 "  # noqa: S608
+            f"FROM json_each(?) AS new WHERE {ROOM}.id = new.value ->> 0",
+            [json.dumps(list(heads.items()))],
+        )
 
     def insert_events(self, rows: Sequence[EventRow]) -> None:
-        """Insert events through one prepared statement."""
+        """Insert events, many to a statement."""
         at = lru_cache(maxsize=1)(self.connection.ops.adapt_datetimefield_value)
-        marks = ", ".join(["%s"] * len(COLUMNS))
-        with self.connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {EVENT} ({_EVENT_COLUMNS}) VALUES ({marks})",  # noqa: S608
-                [
-                    (*row[:8], _json(row.details), row.target, at(row.at), *row[11:])
-                    for row in rows
-                ],
-            )
+        begin = 0
+        while begin < len(rows):
+            left = min(len(rows) - begin, _INSERT_ROWS)
+            size = 1 << (left.bit_length() - 1)  # the largest power of two that fits
+            values: list[Any] = []
+            for row in rows[begin : begin + size]:
+                values += row
+                values[-5] = _json(row.details)
+                values[-3] = at(row.at)
+            self._run(_INSERTS[size], values)
+            begin += size
 
     def find_client_ids(
         self,
         keys: Sequence[tuple[int, str, str]],
     ) -> Iterable[tuple[int, str, str, int, datetime, bytes]]:
         """Look all up in the unique index at once."""
-        found = self._query(
+        found = self._run(
             "SELECT event.room_id, event.author_key, event.client_id, "  # noqa: S608
-            f"seq, at, digest FROM json_each(%s) AS wanted CROSS JOIN {EVENT} AS event "
-            "ON event.room_id = json_extract(wanted.value, '$[0]') "
-            "AND event.author_key = json_extract(wanted.value, '$[1]') "
-            "AND event.client_id = json_extract(wanted.value, '$[2]')",
-            keys,
+            f"seq, at, digest FROM json_each(?) AS wanted CROSS JOIN {EVENT} AS event "
+            "ON event.room_id = wanted.value ->> 0 "
+            "AND event.author_key = wanted.value ->> 1 "
+            "AND event.client_id = wanted.value ->> 2",
+            [json.dumps(keys)],
         )
         return [(r, key, c, seq, _utc(at), dig) for r, key, c, seq, at, dig in found]
 
@@ -132,21 +159,22 @@ class SQLite:
         now: datetime,
     ) -> Iterable[tuple[int, str, bool, datetime | None]]:
         """Return who is banned or still muted."""
-        found = self._query(
+        found = self._run(
             "SELECT member.room_id, member.author_key, banned, "  # noqa: S608
-            f"muted_until FROM json_each(%s) AS wanted CROSS JOIN {MEMBER} AS member "
-            "ON member.room_id = json_extract(wanted.value, '$[0]') "
-            "AND member.author_key = json_extract(wanted.value, '$[1]') "
+            f"muted_until FROM json_each(?) AS wanted CROSS JOIN {MEMBER} AS member "
+            "ON member.room_id = wanted.value ->> 0 "
+            "AND member.author_key = wanted.value ->> 1 "
             "WHERE banned OR muted_until IS NOT NULL",
-            keys,
+            [json.dumps(keys)],
         )
         held = [(r, key, bool(banned), _utc(until)) for r, key, banned, until in found]
         return [row for row in held if row[2] or (row[3] and row[3] > now)]
 
-    def _query(self, sql: str, batch: Sequence[Any]) -> list[Any]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, [json.dumps(batch)])
-            return cast("list[Any]", cursor.fetchall())
+    def _run(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with self.connection.wrap_database_errors:
+            return cast(
+                "list[Any]", self.connection.connection.execute(sql, values).fetchall()
+            )
 
 
 def _utc(stored: str | None) -> Any:
@@ -166,7 +194,7 @@ class PostgreSQL:
         skip = "" if wait else " SKIP LOCKED"
         with self.connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT id, slug, kind, head FROM {ROOM} "  # noqa: S608
+                f"SELECT {_LOCKED} FROM {ROOM} "  # noqa: S608
                 f"WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE{skip}",
                 [list(ids)],
             )

@@ -44,9 +44,11 @@ HELD_POLL_SECONDS = 0.02  # between tries at a room that another transaction hol
 HELD_LIMIT_SECONDS = 5.0  # then its entries are refused, to be sent again
 RETRY_MS = 1000  # what `unavailable` asks to wait
 PURGE_SECONDS = 1.0  # between tries to take deleted text out of SQLite's log file
-# SQLite has no queue of writers: whoever asks while the journal writes back to back
-# must find a gap by chance. Half of what was written, left free, lets it in soon.
-SQLITE_GAP_SECONDS = 0.005
+# After a batch of several, the thread rests for half of what that took, at most this
+# long. Others of the same load come meanwhile, so batches are larger and cost less;
+# and SQLite, which has no queue of writers, lets another process in: whoever asks
+# while the journal writes back to back must find a gap by chance.
+REST_SECONDS = 0.005
 
 Answer = Callable[[Verdict], None]
 
@@ -241,8 +243,8 @@ class Journal:
         took = time.monotonic() - started
         if settled:
             self._loop.call_soon_threadsafe(self._settle, settled, took)
-        if connections[self._using].vendor == "sqlite" and not self._handed.empty():
-            time.sleep(min(took / 2, SQLITE_GAP_SECONDS))
+        if len(batch) > 1:
+            time.sleep(min(took / 2, REST_SECONDS))
         return held
 
     def _commit(self, entries: Sequence[Entry]) -> Sequence[Verdict | None]:

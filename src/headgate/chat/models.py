@@ -120,6 +120,13 @@ class Member(models.Model):
                 name="headgate_member_once",
             ),
         ]
+        indexes = [  # noqa: RUF012 - Django's idiom
+            models.Index(
+                fields=["room"],
+                name="headgate_member_held",
+                condition=Q(banned=True) | Q(muted_until__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.author_key

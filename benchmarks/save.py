@@ -1,0 +1,186 @@
+"""Messages saved, fsynced and acknowledged, per CPU-second of the server.
+
+64 connections, each in a room of its own and watching it, keep 64 messages in
+flight, then 512. Beside Headgate runs the chat that a Channels tutorial leads to, on
+the same database with the same durability. The server's own CPU time counts, so
+that a busy machine matters less.
+
+    python -m benchmarks.save [--seconds 8] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.processes import cpu_seconds, free_port, machine, running
+from benchmarks.sockets import Socket
+
+ROOMS = 64
+TEXT = "x" * 64
+WARM_SECONDS = 2.0
+
+
+@dataclass
+class Figure:
+    """What one run measured."""
+
+    system: str
+    in_flight: int
+    saved: int
+    wall_seconds: float
+    cpu_seconds: float
+    per_cpu_second: float
+    per_second: float
+
+
+class Load:
+    """Keeps a number of messages in flight on each connection."""
+
+    def __init__(self, *, headgate: bool, each: int) -> None:
+        self.headgate = headgate
+        self.each = each
+        self.saved = 0
+        self.sent = 0
+        self.ended = False
+        self.sockets: list[Socket] = []
+
+    async def open(self, port: int) -> None:
+        """Open one connection per room and join it."""
+        for number in range(ROOMS):
+            room = f"room-{number}"
+            if self.headgate:
+                socket = await Socket.open(
+                    port,
+                    f"/ws/chat/{room}/",
+                    b'{"reply":',
+                    self.acknowledged,
+                    "headgate.v1",
+                )
+                socket.send({"cmd": "hello", "name": f"Guest {number}"})
+            else:
+                mark = b"Message received and saved."
+                path = f"/ws/chat/{room}/"
+                socket = await Socket.open(port, path, mark, self.acknowledged)
+            self.sockets.append(socket)
+        await asyncio.sleep(0.5)
+
+    def begin(self) -> None:
+        """Put the first messages in flight."""
+        for socket in self.sockets:
+            for _ in range(self.each):
+                self.send(socket)
+
+    def acknowledged(self, socket: Socket, count: int) -> None:
+        """Count acknowledgements and send as many messages again."""
+        self.saved += count
+        if not self.ended:
+            for _ in range(count):
+                self.send(socket)
+
+    def send(self, socket: Socket) -> None:
+        """Send one message."""
+        self.sent += 1
+        if self.headgate:
+            message: dict[str, Any] = {
+                "cmd": "send",
+                "id": self.sent,
+                "room": f"room-{self.sockets.index(socket)}",
+                "client_id": f"c-{self.sent}",
+                "text": TEXT,
+            }
+        else:
+            message = {"message": TEXT}
+        socket.send(message)
+
+
+async def measure(
+    port: int,
+    pid: int,
+    *,
+    headgate: bool,
+    in_flight: int,
+    seconds: float,
+) -> Figure:
+    """Run one load and return what was saved in the time after warming up."""
+    load = Load(headgate=headgate, each=in_flight // ROOMS)
+    await load.open(port)
+    load.begin()
+    await asyncio.sleep(WARM_SECONDS)
+    saved, cpu, began = load.saved, cpu_seconds(pid), time.perf_counter()
+    await asyncio.sleep(seconds)
+    saved = load.saved - saved
+    cpu = cpu_seconds(pid) - cpu
+    wall = time.perf_counter() - began
+    load.ended = True
+    for socket in load.sockets:
+        socket.transport.close()
+    return Figure(
+        system="headgate" if headgate else "channels and the ORM",
+        in_flight=in_flight,
+        saved=saved,
+        wall_seconds=round(wall, 2),
+        cpu_seconds=round(cpu, 2),
+        per_cpu_second=round(saved / cpu),
+        per_second=round(saved / wall),
+    )
+
+
+def run(*, headgate: bool, in_flight: int, seconds: float) -> Figure:
+    """Start a server on an empty database, load it, stop it."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        data = str(Path(folder) / "data")
+        if headgate:
+            arguments = ["headgate", "serve", "--guests"]
+        else:
+            arguments = ["benchmarks.peers.channels_chat"]
+        arguments += ["--port", str(port), "--data", data]
+        with running(*arguments, port=port) as pid:
+            return uvloop.run(
+                measure(
+                    port,
+                    pid,
+                    headgate=headgate,
+                    in_flight=in_flight,
+                    seconds=seconds,
+                ),
+            )
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only-headgate", action="store_true")
+    options = parser.parse_args()
+    figures = [
+        run(headgate=headgate, in_flight=in_flight, seconds=options.seconds)
+        for in_flight in (64, 512)
+        for headgate in ((True,) if options.only_headgate else (False, True))
+    ]
+    if options.json:
+        print(json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]}))
+        return 0
+    print(f"{'system':24}{'in flight':>10}{'saved':>9}{'per CPU-s':>11}{'per s':>9}")
+    for figure in figures:
+        print(
+            f"{figure.system:24}{figure.in_flight:>10}{figure.saved:>9}"
+            f"{figure.per_cpu_second:>11}{figure.per_second:>9}",
+        )
+    print(machine())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
