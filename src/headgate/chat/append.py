@@ -23,6 +23,7 @@ from django.utils import timezone
 from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
 from headgate.chat.entries import (
     Change,
+    Digests,
     Draft,
     Entry,
     Known,
@@ -31,7 +32,6 @@ from headgate.chat.entries import (
     Refused,
     Verdict,
     Written,
-    digests,
 )
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.rows import EventRow, as_push, timestamp
@@ -67,6 +67,7 @@ class _Batch:
         self.sql: Dialect = dialect_of(connection)
         self.wait = wait
         self.now = timezone.now()
+        self.digests = Digests()
         self.rooms: dict[int, LockedRoom] = {}
         self.heads: dict[int, int] = {}
 
@@ -153,17 +154,17 @@ class _Batch:
         """
         digest = None
         if draft.client_id is not None:
-            accepted = digests(draft)
-            digest = accepted[0]
             key = (draft.room_id, draft.actor.key, draft.client_id)
             if key in known:
                 seq, at, first = known[key]
-                if bytes(first) in accepted:
+                if self.digests.match(draft, bytes(first)):
                     return Known(seq, at)
                 return Refused(error(Code.ID_CONFLICT, client_id=draft.client_id))
         if refused is not None:
             about = msgspec.structs.replace(refused.error, client_id=draft.client_id)
             return Refused(about)
+        if draft.client_id is not None:
+            digest = self.digests.newest(draft)
         row = EventRow(
             draft.room_id,
             self._next(draft.room_id),

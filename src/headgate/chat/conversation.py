@@ -236,17 +236,18 @@ class Conversation:
             self._refuse(command, entry.error)
             return
         visitor = self._visitor
-        visitor.say(
-            Joined(
-                reply=command.id,
-                room=command.room,
-                head=entry.head or 0,
-                epoch=entry.epoch or "",
-                title=entry.title,
-                read=entry.read,
-                unread=entry.unread,
-            ),
-        )
+        if command.id is not None:
+            visitor.say(
+                Joined(
+                    reply=command.id,
+                    room=command.room,
+                    head=entry.head or 0,
+                    epoch=entry.epoch or "",
+                    title=entry.title,
+                    read=entry.read,
+                    unread=entry.unread,
+                ),
+            )
         if reset is not None:
             visitor.say(reset)
         watch = visitor.watch(command.room)
@@ -377,6 +378,11 @@ class Conversation:
 
     async def _history(self, command: History) -> None:
         visitor = self._visitor
+        if command.id is None:
+            # Without an id there is no reply, and a page is nothing but its reply.
+            needed = "history needs an `id`, which the reply repeats."
+            self._refuse(command, error(Code.BAD_COMMAND, needed, field="id"))
+            return
         rights = await visitor.enter(command.room)
         denial = rights if isinstance(rights, Deny) else rights.denial("history")
         if isinstance(rights, Deny) or denial is not None:

@@ -21,6 +21,7 @@ from headgate.protocol.pushes import Error, LogEvent
 
 __all__ = [
     "Change",
+    "Digests",
     "Draft",
     "Entry",
     "Known",
@@ -29,7 +30,6 @@ __all__ = [
     "Refused",
     "Verdict",
     "Written",
-    "digests",
     "message_details",
 ]
 
@@ -106,22 +106,35 @@ Entry = Draft | Change | MemberChange | ReadMark
 Verdict = Written | Known | Refused
 
 
-@lru_cache(maxsize=8)
-def _key(secret: str) -> bytes:
-    return hashlib.blake2b(secret.encode(), person=b"headgate-digest").digest()
-
-
-def digests(draft: Draft) -> list[bytes]:
-    """Return the digest of what a draft says, by each secret in force, newest first.
+class Digests:
+    """Says what a draft says, in 16 bytes, by each secret in force.
 
     Keyed, because the digest outlives a deleted text and short texts are guessed.
+    Made once for a batch.
     """
-    content = encode([draft.text, draft.details])
-    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return [
-        hashlib.blake2b(content, key=_key(secret), digest_size=16).digest()
-        for secret in secrets
-    ]
+
+    def __init__(self) -> None:
+        secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+        self._keyed = [_keyed(secret) for secret in secrets]
+
+    def newest(self, draft: Draft) -> bytes:
+        """Return the digest to be kept."""
+        return self._by(self._keyed[0], draft)
+
+    def match(self, draft: Draft, digest: bytes) -> bool:
+        """Return whether a kept digest, maybe of an older secret, is a draft's."""
+        return any(self._by(keyed, draft) == digest for keyed in self._keyed)
+
+    def _by(self, keyed: hashlib.blake2b, draft: Draft) -> bytes:
+        digest = keyed.copy()
+        digest.update(encode([draft.text, draft.details]))
+        return digest.digest()
+
+
+@lru_cache(maxsize=8)
+def _keyed(secret: str) -> hashlib.blake2b:
+    key = hashlib.blake2b(secret.encode(), person=b"headgate-digest").digest()
+    return hashlib.blake2b(key=key, digest_size=16)
 
 
 def message_details(

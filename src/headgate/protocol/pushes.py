@@ -90,7 +90,7 @@ class Done(Struct, kw_only=True):
 class Saved(Struct, kw_only=True):
     """The event is saved, with this seq. The same again gives the first seq."""
 
-    reply: int | None
+    reply: int
     seq: int
     at: str
 
@@ -113,7 +113,7 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
 class Joined(Struct, kw_only=True, omit_defaults=True):
     """The reply to `join`: the room as it stands."""
 
-    reply: int | None
+    reply: int
     room: str
     head: int
     epoch: str
@@ -125,7 +125,7 @@ class Joined(Struct, kw_only=True, omit_defaults=True):
 class MessagesPage(Struct, kw_only=True):
     """Messages as they are at `head`, in ascending order."""
 
-    reply: int | None
+    reply: int
     room: str
     messages: list[Message]
     head: int
@@ -136,7 +136,7 @@ class MessagesPage(Struct, kw_only=True):
 class EventsPage(Struct, kw_only=True):
     """Events as they happened, in ascending order."""
 
-    reply: int | None
+    reply: int
     room: str
     events: list[Message | Edited | Deleted | Membership]
     head: int

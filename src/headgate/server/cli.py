@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 __all__ = ["build_parser", "main"]
 
+EXIT_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `headgate`."""
@@ -43,8 +45,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = build_parser().parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        options = build_parser().parse_args(arguments)
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED  # before anything of ours could end orderly
     return code
 
 

@@ -130,11 +130,18 @@ def _database(url: str) -> dict[str, Any]:
             "is no database URL. Write postgres://user:password@host:5432/name "
             "or sqlite:///path/to/file.",
         ) from exc
-    engine = str(found.get("ENGINE", ""))
-    if not engine.endswith((".sqlite3", ".postgresql")) or not found.get("NAME"):
+    engine, name = str(found.get("ENGINE", "")), found.get("NAME")
+    if not engine.endswith((".sqlite3", ".postgresql")) or not name:
         raise argparse.ArgumentTypeError(
             "names no database that Headgate knows. Write "
             "postgres://user:password@host:5432/name or sqlite:///path/to/file.",
+        )
+    if engine.endswith(".sqlite3") and (name == ":memory:" or found.get("HOST")):
+        # Memory is another database for each thread; `sqlite://a/b` would be b.
+        raise argparse.ArgumentTypeError(
+            "names no file. Write three slashes before a path from here, "
+            "sqlite:///chat.sqlite3, and four before one from the root, "
+            "sqlite:////srv/chat.sqlite3.",
         )
     return found
 

@@ -5,8 +5,11 @@ Whatever is wrong raises `CannotStart` with what to do and the exit code.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import django
@@ -29,6 +32,7 @@ EXIT_ADDRESS = 3
 EXIT_DATA = 4
 EXIT_DATABASE = 5
 
+_MIGRATING = 0x6865_6164_6761_7465  # "headgate": names our lock among a server's
 DEMO_ROOMS = {"general": "General", "help": "Help", "random": "Random"}
 
 
@@ -42,25 +46,59 @@ class CannotStart(Exception):  # noqa: N818 - told to a person, not handled
 
 def set_up(options: ServeOptions) -> None:
     """Make the data folder and the key, configure Django, migrate the database."""
-    key = _secret_key(options.data)
-    settings.configure(**build_settings(options, key))
-    django.setup()
-    _migrate()
+    _make_folder(options.data)
+    with _one_at_a_time(options.data):
+        key = _secret_key(options.data)
+        settings.configure(**build_settings(options, key))
+        django.setup()
+        with _telling_of_the_database():
+            _migrate()
 
 
 def make_demo_rooms() -> None:
     """Make the demo rooms that are not there yet."""
     from headgate.chat.models import Room
 
-    for slug, title in DEMO_ROOMS.items():
-        Room.objects.get_or_create(slug=slug, defaults={"title": title})
+    with _telling_of_the_database():
+        for slug, title in DEMO_ROOMS.items():
+            Room.objects.get_or_create(slug=slug, defaults={"title": title})
+
+
+# --- the data folder ---
+
+
+def _make_folder(data: Path) -> None:
+    """Make the folder where it is missing, for this user alone: it holds secrets."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = data / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as exc:
+        raise _unusable(data, exc) from exc
+
+
+@contextlib.contextmanager
+def _one_at_a_time(data: Path) -> Iterator[None]:
+    """Keep servers that start at once on the same data out of each other's way."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(data, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _secret_key(data: Path) -> str:
     """Return the key that signs sessions and guests, made at the first start."""
     path = data / "secret_key"
     try:
-        data.mkdir(parents=True, exist_ok=True)
         try:
             made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -69,13 +107,8 @@ def _secret_key(data: Path) -> str:
             key = secrets.token_urlsafe(50)
             with os.fdopen(made, "w", encoding="ascii") as file:
                 file.write(key + "\n")
-        _check_writable(data)
     except (OSError, UnicodeDecodeError) as exc:
-        raise CannotStart(
-            f"Cannot write to the data folder {data}: {exc}. "
-            "Give this user the right to write there, or name another with --data.",
-            EXIT_DATA,
-        ) from exc
+        raise _unusable(path, exc) from exc
     if not key:
         raise CannotStart(
             f"The secret key in {path} is empty. Put a backup of it back, or delete "
@@ -85,21 +118,30 @@ def _secret_key(data: Path) -> str:
     return key
 
 
-def _check_writable(data: Path) -> None:
-    probe = data / f".probe-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+def _unusable(path: Path, exc: Exception) -> CannotStart:
+    return CannotStart(
+        f"Cannot use {path}: {exc}. The data folder must be one that this user may "
+        "write to; name another with --data.",
+        EXIT_DATA,
+    )
 
 
-def _migrate() -> None:
+# --- the database ---
+
+
+@contextlib.contextmanager
+def _telling_of_the_database() -> Iterator[None]:
+    """Raise what the database refuses as `CannotStart`, and close the connection."""
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError, connection
 
     try:
-        connection.ensure_connection()
-        call_command("migrate", interactive=False, verbosity=0)
+        yield
     except ImproperlyConfigured as exc:
-        raise CannotStart(str(exc), EXIT_DATABASE) from exc
+        raise CannotStart(
+            f"{exc}. Install what PostgreSQL needs: pip install 'headgate[postgres]'.",
+            EXIT_DATABASE,
+        ) from exc
     except DatabaseError as exc:
         where = connection.settings_dict
         place = where["NAME"] if connection.vendor == "sqlite" else where["HOST"]
@@ -109,4 +151,19 @@ def _migrate() -> None:
             EXIT_DATABASE,
         ) from exc
     finally:
-        connection.close()
+        with contextlib.suppress(ImproperlyConfigured):
+            connection.close()
+
+
+def _migrate() -> None:
+    """Bring the tables up to date; on PostgreSQL one server at a time."""
+    from django.db import connection
+
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATING])
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    finally:
+        connection.close()  # which gives the lock back

@@ -34,6 +34,9 @@ def make_user(options: ServeOptions, name: str, *, staff: bool) -> int:
     except ValidationError as exc:
         print("headgate: " + " ".join(exc.messages), file=sys.stderr)
         return 2
+    except EOFError:
+        print("headgate: There was no password.", file=sys.stderr)
+        return 2
     user.set_password(password)
     user.save()
     print(f"{name} can sign in.")

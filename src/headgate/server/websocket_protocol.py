@@ -1,0 +1,136 @@
+"""uvicorn's WebSocket protocol, with a faster way in and a faster way out.
+
+In: whole text frames, which are what chat consists of, are read here. From the
+first frame of any other kind that is not a control frame, everything goes to the
+parser of uvicorn's own protocol, which keeps every rule of RFC 6455; control frames
+go there one by one.
+
+Out: the consumer finds a maker of `ReadyFrameSink` in `scope["extensions"]`. On
+other servers it is not there, and ASGI `send` is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import apply_mask  # type: ignore[attr-defined] # C or Python
+
+from headgate.chat.consumer import READY_FRAMES
+from headgate.server.ready_frames import ReadyFrameSink
+
+__all__ = ["ChatWebSocketProtocol"]
+
+# RFC 6455, section 5.2.
+_WHOLE_TEXT = 0x81  # FIN and opcode 1, no extension bits
+_CONTROL = (0x88, 0x89, 0x8A)  # close, ping and pong, whole as they must be
+_MASKED = 0x80
+_LENGTH = 0x7F
+_TWO_BYTES = 126  # the length is in the next two bytes
+_EIGHT_BYTES = 127  # the length is in the next eight bytes
+_SHORT_HEAD = 6  # two bytes and the mask
+_MEDIUM_HEAD = 8  # the same with a length of two bytes
+
+
+class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's sans-I/O protocol, for many small texts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sink: ReadyFrameSink | None = None
+        # Whether frames are read here, and the begin of one whose end is to come.
+        self._reading = False
+        self._begun = b""
+        # Whether something came that is uvicorn's to read, with all that follows.
+        self._unusual = False
+
+    # --- in ---
+
+    def data_received(self, data: bytes) -> None:
+        """Read text frames; hand all else on."""
+        if not self._reading and not self._begin_reading():
+            super().data_received(data)
+            return
+        data = self._begun + data
+        at = 0
+        while end := self._end_of_frame(data, at):
+            if data[at] == _WHOLE_TEXT:
+                self._text_received(data, at, end)
+            else:
+                super().data_received(data[at:end])
+            at = end
+        self._begun = data[at:]
+        if self._unusual:
+            self._reading = False
+            super().data_received(self._begun)
+
+    def _begin_reading(self) -> bool:
+        """Take over when the handshake is done, unless data came too early."""
+        self._reading = self.handshake_complete and not self._unusual
+        # Data between the request and its answer has gone to uvicorn's parser,
+        # which may be in the middle of a frame.
+        self._unusual = self._unusual or (
+            self.handshake_initiated and not self.handshake_complete
+        )
+        return self._reading
+
+    def _end_of_frame(self, data: bytes, at: int) -> int:
+        """Return where a frame ends, or 0 where its end has not come yet.
+
+        An unusual frame makes uvicorn's parser take over, for good.
+        """
+        if len(data) - at < _SHORT_HEAD:
+            return 0
+        first, second = data[at], data[at + 1]
+        length = second & _LENGTH
+        head = _SHORT_HEAD
+        if length == _TWO_BYTES:
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+            head = _MEDIUM_HEAD
+        usual = second & _MASKED and second & _LENGTH != _EIGHT_BYTES
+        if not usual or not (first == _WHOLE_TEXT or first in _CONTROL):
+            self._unusual = True
+            return 0
+        end = at + head + length
+        return end if end <= len(data) else 0
+
+    def _text_received(self, data: bytes, at: int, end: int) -> None:
+        """Queue the text of a whole frame, as uvicorn's own reading does."""
+        if self.close_sent:
+            return  # past `websocket.close` what comes is discarded
+        head = _MEDIUM_HEAD if data[at + 1] & _LENGTH == _TWO_BYTES else _SHORT_HEAD
+        mask = data[at + head - 4 : at + head]
+        try:
+            text = apply_mask(data[at + head : end], mask).decode()
+        except UnicodeDecodeError:
+            super().data_received(data[at:end])  # which closes with 1007
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    # --- out ---
+
+    def handle_connect(self, event: Any) -> None:
+        """Offer the sink to the application."""
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"][READY_FRAMES] = self._make_sink
+
+    def _make_sink(self) -> ReadyFrameSink:
+        self._sink = ReadyFrameSink(self)
+        return self._sink
+
+    def resume_writing(self) -> None:
+        """Let the sink write again."""
+        super().resume_writing()
+        if self._sink is not None:
+            self._sink.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let whoever waits for the sink go on."""
+        super().connection_lost(exc)
+        if self._sink is not None:
+            self._sink.resume()
