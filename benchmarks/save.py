@@ -170,7 +170,9 @@ def main() -> int:
         for headgate in ((True,) if options.only_headgate else (False, True))
     ]
     if options.json:
-        print(json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]}))
+        print(
+            json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]})
+        )
         return 0
     print(f"{'system':24}{'in flight':>10}{'saved':>9}{'per CPU-s':>11}{'per s':>9}")
     for figure in figures:

@@ -40,9 +40,11 @@ class Socket(asyncio.Protocol):
         self.lost: Exception | None = None
 
     def connection_made(self, transport: Any) -> None:
+        """Keep the transport."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Read the answer to the handshake, then count."""
         data = self.tail + data
         if not self.opened.done():
             head, end, rest = data.partition(b"\r\n\r\n")
@@ -64,6 +66,7 @@ class Socket(asyncio.Protocol):
             self.counted(self, count)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the handshake where it was not done."""
         if not self.opened.done():
             self.opened.set_exception(exc or ConnectionError("closed"))
 
@@ -88,11 +91,15 @@ class Socket(asyncio.Protocol):
             port,
         )
         key = base64.b64encode(os.urandom(16)).decode()
-        chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
-        socket.transport.write(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{chosen}\r\n".encode(),
-        )
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            *([f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol else []),
+        ]
+        socket.transport.write("\r\n".join([*lines, "", ""]).encode())
         await socket.opened
         return socket

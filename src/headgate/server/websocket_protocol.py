@@ -28,6 +28,7 @@ _MASKED = 0x80
 _LENGTH = 0x7F
 _TWO_BYTES = 126  # the length is in the next two bytes
 _EIGHT_BYTES = 127  # the length is in the next eight bytes
+_JUDGED = 2  # bytes that tell what kind of frame it is
 _SHORT_HEAD = 6  # two bytes and the mask
 _MEDIUM_HEAD = 8  # the same with a length of two bytes
 
@@ -43,6 +44,7 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         self._begun = b""
         # Whether something came that is uvicorn's to read, with all that follows.
         self._unusual = False
+        self._max_size = self.config.ws_max_size
 
     # --- in ---
 
@@ -59,6 +61,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             else:
                 super().data_received(data[at:end])
             at = end
+            if self.transport.is_closing():
+                return  # what comes after a close frame is nothing (section 5.5.1)
         self._begun = data[at:]
         if self._unusual:
             self._reading = False
@@ -79,20 +83,23 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
 
         An unusual frame makes uvicorn's parser take over, for good.
         """
-        if len(data) - at < _SHORT_HEAD:
+        here = len(data) - at
+        if here < _JUDGED:
             return 0
         first, second = data[at], data[at + 1]
         length = second & _LENGTH
+        usual = first == _WHOLE_TEXT or first in _CONTROL
+        usual = usual and second & _MASKED != 0 and length != _EIGHT_BYTES
         head = _SHORT_HEAD
-        if length == _TWO_BYTES:
-            length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if usual and length == _TWO_BYTES:
             head = _MEDIUM_HEAD
-        usual = second & _MASKED and second & _LENGTH != _EIGHT_BYTES
-        if not usual or not (first == _WHOLE_TEXT or first in _CONTROL):
+            if here < head:
+                return 0
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if not usual or length > self._max_size:
             self._unusual = True
             return 0
-        end = at + head + length
-        return end if end <= len(data) else 0
+        return at + head + length if here >= head + length else 0
 
     def _text_received(self, data: bytes, at: int, end: int) -> None:
         """Queue the text of a whole frame, as uvicorn's own reading does."""

@@ -1,0 +1,3 @@
+"""What Headgate is measured beside."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""How its table came to be."""
+
+from __future__ import annotations

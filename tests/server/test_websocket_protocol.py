@@ -1,0 +1,182 @@
+"""Our reading of frames beside uvicorn's own: the same bytes, the same outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from headgate.server.websocket_protocol import ChatWebSocketProtocol
+
+MAX_SIZE = 2000
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written; reading is never held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def outcome(kind: type[WebSocketsSansIOProtocol], chunks: list[bytes]) -> Any:
+    """Return what the application got, what was written, and whether it closed."""
+    got: list[Any] = []
+    ended = asyncio.Event()
+    accepted = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        accepted.set()
+        while True:
+            message = await receive()
+            got.append(message)
+            if message["type"] == "websocket.disconnect":
+                ended.set()
+                return
+
+    config = Config(
+        app,
+        ws_max_size=MAX_SIZE,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        lifespan="off",
+        log_config=None,
+    )
+    config.load()
+    state = ServerState()
+    protocol = kind(config, state, {})
+    transport = Transport()
+    protocol.connection_made(transport)
+    protocol.data_received(REQUEST)
+    await accepted.wait()
+    head = len(transport.written)
+    for chunk in chunks:
+        if transport.closed:
+            break
+        protocol.data_received(chunk)
+        await asyncio.sleep(0)
+    if not transport.closed:
+        protocol.eof_received()
+    protocol.connection_lost(None)
+    await ended.wait()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
+    return got, transport.written[head:]
+
+
+def frame(first: int, payload: bytes, *, mask: bytes | None, wide: bool) -> bytes:
+    """Return a frame, with a length of eight bytes if `wide`."""
+    flag = 0 if mask is None else 0x80
+    size = len(payload)
+    if wide:
+        head = bytes((first, flag | 127)) + size.to_bytes(8, "big")
+    elif size < 126:
+        head = bytes((first, flag | size))
+    else:
+        head = bytes((first, flag | 126)) + size.to_bytes(2, "big")
+    if mask is None:
+        return head + payload
+    return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+
+texts = st.text(max_size=300).map(str.encode)
+masks = st.binary(min_size=4, max_size=4)
+usual = st.builds(frame, st.just(0x81), texts, mask=masks, wide=st.just(False))
+unusual = st.one_of(
+    st.builds(
+        frame,
+        st.sampled_from([0x01, 0x80, 0x00, 0x82, 0x02, 0xC1, 0x83, 0x81]),
+        st.one_of(texts, st.binary(max_size=300)),
+        mask=st.one_of(masks, st.none()),
+        wide=st.booleans(),
+    ),
+    st.builds(
+        frame,
+        st.sampled_from([0x89, 0x8A]),
+        st.binary(max_size=125),
+        mask=masks,
+        wide=st.just(False),
+    ),
+    st.just(frame(0x88, b"\x03\xe8bye", mask=b"abcd", wide=False)),
+    st.just(frame(0x88, b"", mask=b"abcd", wide=False)),
+    st.just(frame(0x81, b"x" * (MAX_SIZE + 1), mask=b"abcd", wide=False)),
+    st.just(frame(0x81, b"x" * MAX_SIZE, mask=b"abcd", wide=False)),
+    st.just(frame(0x89, b"y" * 126, mask=b"abcd", wide=False)),
+    st.just(frame(0x81, b"\xff\xfe", mask=b"abcd", wide=False)),
+    st.just(b"\x81\xff" + b"\xff" * 8),
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Frames, mostly usual, whole and cut into chunks anywhere."""
+    frames = draw(st.lists(st.one_of(usual, usual, usual, unusual), max_size=12))
+    data = b"".join(frames)
+    cuts = draw(st.lists(st.integers(0, len(data)), max_size=8))
+    edges = sorted({0, *cuts, len(data)})
+    return frames, [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(conversations())
+def test_the_same_bytes_have_the_same_outcome(
+    conversation: tuple[list[bytes], list[bytes]],
+) -> None:
+    """uvicorn gets whole frames: it forgets a text that comes with a bad frame."""
+    frames, chunks = conversation
+
+    async def both() -> tuple[Any, Any]:
+        ours = await outcome(ChatWebSocketProtocol, chunks)
+        return ours, await outcome(WebSocketsSansIOProtocol, frames)
+
+    ours, theirs = asyncio.run(both())
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, MAX_SIZE])
+async def test_texts_of_all_lengths_are_read(size: int) -> None:
+    data = frame(0x81, b"z" * size, mask=b"\x01\x02\x03\x04", wide=False)
+
+    got, written = await outcome(ChatWebSocketProtocol, [data, data[:3], data[3:]])
+
+    assert [message["text"] for message in got[:-1]] == ["z" * size] * 2
+    assert written == b""
+
+
+async def test_too_large_a_text_closes_with_1009() -> None:
+    data = frame(0x81, b"z" * (MAX_SIZE + 1), mask=b"abcd", wide=False)
+
+    got, written = await outcome(ChatWebSocketProtocol, [data[:50], data[50:]])
+
+    assert [message["type"] for message in got] == ["websocket.disconnect"]
+    assert (1009).to_bytes(2, "big") in written
