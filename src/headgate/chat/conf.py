@@ -37,7 +37,7 @@ class Conf:
     JOURNAL_MAX_WAITING: int = 10_000
     JOURNAL_MAX_WAITING_BYTES: int = 16 * 1024 * 1024
     # What may wait for one connection, in bytes; past it, it is fed from the log.
-    OUTBOX_MAX_BYTES: int = 256 * 1024
+    OUTBOX_MAX_BYTES: int = 64 * 1024
 
 
 def conf() -> Conf:

@@ -42,6 +42,7 @@ HELLO_SECONDS = 10.0  # to say hello in
 CLOSE_SECONDS = 5.0  # for the last words to go out before a close
 MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
 RETRY_MS = 1000  # what `unavailable` asks to wait
+_INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
 
 
@@ -109,18 +110,17 @@ class _Client:
         accept = {"subprotocol": mode.value if offered else None}
         sink: Sink | None = None
         try:
-            await self.send({"type": "websocket.accept", **accept})
+            await self._send({"type": "websocket.accept", **accept})
             ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
             sink = ready_frames() if ready_frames is not None else AsgiSink(self.send)
             await self._converse(mode, sink, user if signed_in else None)
         except _Gone:
             pass
         except _Closing as closing:
-            await self._close(closing.code)
-        except (OSError, RuntimeError):
-            # The client went away while the server wrote to it. Anything else that
-            # raises these is logged where it happens.
-            logger.debug("client_lost", exc_info=True)
+            await self._close(closing.code, CLOSE_TEXTS[closing.code])
+        except Exception:  # a fault of ours ends this connection, and is seen
+            logger.exception("connection_failed")
+            await self._close(_INTERNAL_ERROR, "")
         finally:
             if self.visitor is not None:
                 await self.visitor.close()
@@ -244,21 +244,28 @@ class _Client:
 
     async def _last_words(self, message: Any) -> None:
         """Send a message before there is a visitor."""
-        await self.send({"type": "websocket.send", "text": frame_of(message).text})
+        await self._send({"type": "websocket.send", "text": frame_of(message).text})
 
-    async def _close(self, code: Close) -> None:
-        """Close with a code of the table, once what was said before is out."""
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        """Send an ASGI message; a client that is gone ends the conversation."""
+        try:
+            await self.send(message)
+        except (OSError, RuntimeError) as exc:
+            # Servers say it with an OSError (ASGI 2.4) or a RuntimeError.
+            raise _Gone from exc
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Close, once what was said before is out."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self.visitor is not None:
                     sink = self.visitor.connection.sink
                     sink.flush(self.visitor.connection.outbox)
                     await sink.drained()
-                reason = CLOSE_TEXTS[code]
-                await self.send(
-                    {"type": "websocket.close", "code": code.value, "reason": reason},
+                await self._send(
+                    {"type": "websocket.close", "code": int(code), "reason": reason},
                 )
-        except (TimeoutError, OSError, RuntimeError):
+        except (TimeoutError, _Gone):
             logger.debug("close_not_delivered code=%d", code)
 
     async def _deny(self) -> None:

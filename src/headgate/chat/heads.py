@@ -44,10 +44,13 @@ class HeadWatch:
             await asyncio.sleep(INTERVAL_SECONDS)
             self._hub.sweep()
             watched = sorted(self._hub.rooms)
-            if watched:
+            try:
                 moved = await loop.run_in_executor(self._thread, self._look, watched)
-                for room_id, head in moved:
-                    self._hub.reach(room_id, head)
+            except Exception:  # whatever it is, the next second is another chance
+                logger.exception("heads_failed")
+                continue
+            for room_id, head in moved:
+                self._hub.reach(room_id, head)
 
     def _look(self, watched: list[int]) -> list[tuple[int, int]]:
         try:
@@ -65,6 +68,8 @@ class HeadWatch:
         return heads
 
     def _heads(self, watched: list[int]) -> list[tuple[int, int]]:
+        if not watched:
+            return []
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA data_version")

@@ -12,10 +12,12 @@ from headgate.chat.models import Message as MessageRow
 from headgate.chat.reader import Reader
 from headgate.chat.rows import COLUMNS, EventRow, as_push
 from headgate.live.ports import RoomHead
+from headgate.protocol.codec import encode
 from headgate.protocol.fields import UNREAD_CAP
 from headgate.protocol.pushes import LogEvent, Message
 
 __all__ = [
+    "PAGE_MAX_BYTES",
     "DatabaseLog",
     "Page",
     "events_page",
@@ -25,6 +27,8 @@ __all__ = [
     "messages_page",
     "unread_count",
 ]
+
+PAGE_MAX_BYTES = 256 * 1024  # of a reply to `history`; a longer page ends early
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,16 @@ def _pushes(rows: QuerySet[Event], slug: str) -> list[LogEvent]:
     return [as_push(EventRow(*row), slug) for row in rows.values_list(*COLUMNS)]
 
 
+def _bounded(entries: list[LogEvent]) -> list[LogEvent]:
+    """Return the entries that fit into one reply; at least the first of them."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(encode(entry))
+        if size > PAGE_MAX_BYTES and count:
+            return entries[:count]
+    return entries
+
+
 def events_page(
     room_id: int,
     *,
@@ -85,7 +99,7 @@ def events_page(
     """Return events as they happened, onward from `after`."""
     room = Room.objects.get(pk=room_id)
     last = room.head if to is None else min(to, room.head)
-    entries = _events(room_id, after, last, limit)
+    entries = _bounded(_events(room_id, after, last, limit))
     more = bool(entries) and entries[-1].seq < last
     return Page(entries, room.head, room.epoch, more)
 
@@ -116,9 +130,9 @@ def messages_page(
     if after is not None:
         rows = rows.filter(seq__gt=after)
     order = "-seq" if after is None else "seq"
-    entries = _pushes(rows.order_by(order)[: limit + 1], room.slug)
-    more = len(entries) > limit
-    del entries[limit:]
+    found = _pushes(rows.order_by(order)[: limit + 1], room.slug)
+    entries = _bounded(found[:limit])
+    more = len(found) > len(entries)
     if after is None:
         entries.reverse()
     return Page(entries, room.head, room.epoch, more)

@@ -85,7 +85,10 @@ class Hub:
             self._forget(room)
 
     def watch(self, room: HubRoom, watch: Watch) -> None:
-        """Add a watch; it gets what comes from now on once it is live."""
+        """Add a watch, in place of the connection's earlier one in the room.
+
+        It gets what comes from now on once it is live.
+        """
         room.watches[watch.connection] = watch
         watch.connection.watches[room.room_id] = watch
 

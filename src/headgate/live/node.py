@@ -87,9 +87,7 @@ class Node:
             position = room.head
             oldest = min(visible_from, room.head + 1)
             reset = Reset(room="", oldest=oldest, head=room.head, epoch=room.epoch)
-        earlier = connection.watches.get(room.room_id)
-        if earlier is not None:
-            self.hub.leave(earlier)
+        # An earlier watch is replaced, not left: with the last one goes the room.
         watch = Watch(connection, room.room_id, position, rights)
         self.hub.watch(room, watch)
         return reset

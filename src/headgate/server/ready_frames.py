@@ -29,7 +29,8 @@ class ReadyFrameSink:
         """Write all that waits, unless the client is not reading."""
         self._outbox = outbox
         protocol = self._protocol
-        if protocol.disconnected or protocol.close_sent:
+        gone = protocol.disconnected or protocol.close_sent
+        if gone or protocol.transport.is_closing():
             outbox.abandon()
             self._idle.set()
         elif protocol.writable.is_set():
