@@ -73,20 +73,25 @@ class _Batch:
 
     def write(self, entries: Sequence[Entry]) -> list[Verdict | None]:
         """Write runs of drafts by the set and all else one by one, in order."""
-        ids = sorted({entry.room_id for entry in entries})
-        for room in self.sql.lock_rooms(ids, wait=self.wait):
+        # Most batches are drafts that are all new, so the heads are advanced by that
+        # while the rooms are locked, and set again where it came otherwise.
+        counts = dict.fromkeys(sorted({entry.room_id for entry in entries}), 0)
+        for entry in entries:
+            if isinstance(entry, Draft):
+                counts[entry.room_id] += 1
+        for room in self.sql.lock_rooms(counts, wait=self.wait):
             self.rooms[room.id] = room
             self.heads[room.id] = room.head
-        before = dict(self.heads)
+        counted = {i: head + counts[i] for i, head in self.heads.items()}
         verdicts: list[Verdict | None] = []
         for kind, run in groupby(entries, type):
             if kind is Draft:
                 verdicts += self._drafts([e for e in run if isinstance(e, Draft)])
             else:
                 verdicts += [self._one(entry) for entry in run]
-        moved = {i: head for i, head in self.heads.items() if head != before[i]}
-        if moved:
-            self.sql.set_heads(moved)
+        otherwise = {i: h for i, h in self.heads.items() if h != counted[i]}
+        if otherwise:
+            self.sql.set_heads(otherwise)
         return verdicts
 
     def _next(self, room_id: int) -> int:

@@ -21,14 +21,14 @@ ROOM = Room._meta.db_table  # noqa: SLF001 - Django's public _meta
 MEMBER = Member._meta.db_table  # noqa: SLF001 - Django's public _meta
 EVENT = Event._meta.db_table  # noqa: SLF001 - Django's public _meta
 _EVENT_COLUMNS = ", ".join(COLUMNS)
-_LOCKED = (
-    f"id, slug, kind, head, EXISTS (SELECT 1 FROM {MEMBER} AS member "  # noqa: S608
+_GUARDED = (
+    f"EXISTS (SELECT 1 FROM {MEMBER} AS member "  # noqa: S608
     f"WHERE member.room_id = {ROOM}.id AND (banned OR muted_until IS NOT NULL))"
 )
 
 
 class LockedRoom(NamedTuple):
-    """A room whose row this transaction holds.
+    """A room whose row this transaction holds; `head` is what it was before.
 
     `guarded` says that somebody is or was banned or muted there, so that everybody
     who writes has to be looked up.
@@ -44,11 +44,14 @@ class LockedRoom(NamedTuple):
 class Dialect(Protocol):
     """What `append` asks of a database."""
 
-    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
-        """Lock rooms in id order; without `wait`, leave out those held elsewhere."""
+    def lock_rooms(self, counts: dict[int, int], *, wait: bool) -> list[LockedRoom]:
+        """Lock rooms in id order and advance each head by its count, in one go.
+
+        Without `wait`, rooms that are held elsewhere are left out.
+        """
 
     def set_heads(self, heads: dict[int, int]) -> None:
-        """Write each room's head."""
+        """Write the heads of rooms where it came otherwise than counted."""
 
     def insert_events(self, rows: Sequence[EventRow]) -> None:
         """Insert events."""
@@ -105,18 +108,22 @@ class SQLite:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
+    def lock_rooms(self, counts: dict[int, int], *, wait: bool) -> list[LockedRoom]:
         """Lock by writing: also right where a project's transaction is deferred."""
         del wait  # the busy timeout of the connection decides
         found = self._run(
-            f"UPDATE {ROOM} SET head = head "  # noqa: S608
-            f"WHERE id IN (SELECT value FROM json_each(?)) RETURNING {_LOCKED}",
-            [json.dumps(ids)],
+            f"UPDATE {ROOM} SET head = head + (wanted.value ->> 1) "  # noqa: S608
+            f"FROM json_each(?) AS wanted WHERE {ROOM}.id = wanted.value ->> 0 "
+            f"RETURNING id, slug, kind, head, {_GUARDED}",
+            [json.dumps(list(counts.items()))],
         )
-        return [LockedRoom(*row) for row in found]
+        return [
+            LockedRoom(room_id, slug, kind, head - counts[room_id], bool(guarded))
+            for room_id, slug, kind, head, guarded in found
+        ]
 
     def set_heads(self, heads: dict[int, int]) -> None:
-        """Write each room's head."""
+        """Write the heads of rooms where it came otherwise than counted."""
         self._run(
             f"UPDATE {ROOM} SET head = new.value ->> 1 "  # noqa: S608
             f"FROM json_each(?) AS new WHERE {ROOM}.id = new.value ->> 0",
@@ -188,20 +195,25 @@ class PostgreSQL:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    def lock_rooms(self, ids: Sequence[int], *, wait: bool) -> list[LockedRoom]:
+    def lock_rooms(self, counts: dict[int, int], *, wait: bool) -> list[LockedRoom]:
         """Lock in id order, so that two batches never wait for each other."""
         # NO KEY: foreign keys of events, which take KEY SHARE, stay possible.
         skip = "" if wait else " SKIP LOCKED"
         with self.connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {_LOCKED} FROM {ROOM} "  # noqa: S608
-                f"WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE{skip}",
-                [list(ids)],
+                f"WITH locked AS (SELECT id FROM {ROOM} "  # noqa: S608
+                f"WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE{skip}) "
+                f"UPDATE {ROOM} SET head = head + wanted.count "
+                "FROM locked JOIN unnest(%s::bigint[], %s::bigint[]) "
+                "AS wanted (id, count) USING (id) "
+                f"WHERE {ROOM}.id = locked.id "
+                f"RETURNING {ROOM}.id, slug, kind, head - wanted.count, {_GUARDED}",
+                [list(counts), list(counts), list(counts.values())],
             )
             return [LockedRoom(*row) for row in cursor.fetchall()]
 
     def set_heads(self, heads: dict[int, int]) -> None:
-        """Write each room's head."""
+        """Write the heads of rooms where it came otherwise than counted."""
         with self.connection.cursor() as cursor:
             cursor.execute(
                 f"UPDATE {ROOM} AS room SET head = new.head "  # noqa: S608

@@ -94,7 +94,12 @@ class Member(models.Model):
         MODERATOR = "moderator", _("moderator")
         MEMBER = "member", _("member")
 
-    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="members")
+    room = models.ForeignKey(
+        Room,
+        on_delete=models.CASCADE,
+        related_name="members",
+        db_index=False,  # headgate_member_once begins with it
+    )
     author_key = models.CharField(max_length=64)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -143,7 +148,12 @@ class Event(models.Model):
         DELETED = "deleted", _("deletion")
         MEMBERSHIP = "membership", _("membership")
 
-    room = models.ForeignKey(Room, on_delete=models.CASCADE, related_name="events")
+    room = models.ForeignKey(
+        Room,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,  # headgate_event_seq begins with it; one more costs each write
+    )
     seq = models.PositiveBigIntegerField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     author_key = models.CharField(max_length=64)

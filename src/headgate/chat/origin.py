@@ -97,5 +97,9 @@ def _normal(origin: str) -> str | None:
         return None
     if "@" in parts.netloc or parts.netloc.endswith(":") or origin != origin.lower():
         return None
+    if port is None:
+        port = _DEFAULT_PORTS[scheme]
+    elif not parts.netloc.endswith(f":{port}"):
+        return None  # spelt as no browser spells it, such as :0443
     shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}:{port or _DEFAULT_PORTS[scheme]}"
+    return f"{scheme}://{shown}:{port}"

@@ -14,7 +14,7 @@ from headgate.chat.permissions import Deny
 from headgate.chat.reader import Reader
 from headgate.chat.rooms import enter
 from headgate.live.connection import Watch
-from headgate.live.frames import Mode
+from headgate.live.frames import Mode, Shared
 from headgate.live.node import Node
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.pushes import LogEvent, Membership, Rooms
@@ -38,11 +38,11 @@ class Standing:
 
     def told(self, room_id: int, events: Sequence[LogEvent]) -> None:
         """Look for memberships in a run of events that is about to go out."""
-        for event in events:
+        for place, event in enumerate(events):
             if isinstance(event, Membership):
                 for watch in self._watches_of(room_id, event.member.id):
                     if event.change in _ENDS:
-                        self._cut(watch, event.room, event)
+                        self._cut(watch, event.room, events[: place + 1])
                     else:
                         self._ask(watch, event.room)
 
@@ -52,16 +52,23 @@ class Standing:
         watches = self.node.hub.live_watches(room_id)
         return [watch for watch in watches if watch.connection.owner.key == key]
 
-    def _cut(self, watch: Watch, room: str, event: Membership | None) -> None:
-        """End a watch; the event that ended it is the last that the client gets."""
+    def _cut(self, watch: Watch, room: str, last: Sequence[LogEvent]) -> None:
+        """End a watch; the event that ended it is the last that the client gets.
+
+        What stands before it in the same run is still theirs, unless they are behind.
+        """
         if self.node is None:
             return
         self.node.hub.leave(watch)
-        if watch.connection.mode is Mode.V1:
-            if event is not None:
-                watch.connection.put_message(event)
-            watch.connection.put_message(Rooms(left=[room]))
-        self.node.touch(watch.connection)
+        connection = watch.connection
+        for event in last[:-1]:
+            if not watch.live or not connection.put_event(Shared(event)):
+                break
+        if connection.mode is Mode.V1:
+            for event in last[-1:]:
+                connection.put_message(event)
+            connection.put_message(Rooms(left=[room]))
+        self.node.touch(connection)
 
     def _ask(self, watch: Watch, room: str) -> None:
         task = asyncio.get_running_loop().create_task(self._renew(watch, room))
@@ -77,7 +84,7 @@ class Standing:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if isinstance(found, Deny):
-                self._cut(watch, room, None)
+                self._cut(watch, room, ())
             else:
                 watch.rights = found
             return
