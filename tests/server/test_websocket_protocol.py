@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.exceptions import InvalidState
 
 from headgate.server.websocket_protocol import ChatWebSocketProtocol
 
@@ -152,15 +154,23 @@ def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
 def test_the_same_bytes_have_the_same_outcome(
     conversation: tuple[list[bytes], list[bytes]],
 ) -> None:
-    """uvicorn gets whole frames: it forgets a text that comes with a bad frame."""
+    """The outcome is uvicorn's, for whole frames or for the same chunks.
+
+    Those differ where a bad frame comes in one chunk with good ones: uvicorn forgets
+    these then, and so it does here once its parser has taken over. And uvicorn raises
+    where a text that is no UTF-8 comes in one chunk with a close frame.
+    """
     frames, chunks = conversation
 
-    async def both() -> tuple[Any, Any]:
-        ours = await outcome(ChatWebSocketProtocol, chunks)
-        return ours, await outcome(WebSocketsSansIOProtocol, frames)
+    async def outcomes() -> list[Any]:
+        found = [await outcome(ChatWebSocketProtocol, chunks)]
+        for cut in (frames, chunks):
+            with contextlib.suppress(InvalidState):
+                found.append(await outcome(WebSocketsSansIOProtocol, cut))
+        return found
 
-    ours, theirs = asyncio.run(both())
-    assert theirs == ours
+    ours, *theirs = asyncio.run(outcomes())
+    assert ours in theirs
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, MAX_SIZE])

@@ -89,12 +89,14 @@ def _database(options: ServeOptions) -> dict[str, Any]:
         # IMMEDIATE: a transaction that began by reading could not begin to write
         # while another writes; waiting would not help it. FULL, SQLite's default,
         # is said here because the promise of durability hangs on it. A checkpoint
-        # at 16 MiB of log instead of 4 writes pages once that change again and again.
+        # at 16 MiB of log instead of 4 writes pages once that change again and again;
+        # and what SQLite notes to undo half a statement need not be in a file.
         found["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 10,
             "init_command": (
-                "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"
+                "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; "
+                "PRAGMA temp_store = MEMORY"
             ),
         }
     else:

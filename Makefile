@@ -1,0 +1,33 @@
+# Each target's help is the text after its `##`; the work is done in scripts/.
+
+HOST = 127.0.0.1
+PORT = 8000
+DATA = headgate-data
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint replay bench
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv with all that the tests need, and install what is missing
+	@scripts/setup all
+
+run: ## serve the chat on http://127.0.0.1:8000 (HOST=, PORT=, DATA= to change that)
+	@exec scripts/run --host '$(HOST)' --port '$(PORT)' --data '$(DATA)'
+
+test: ## set everything up, check the sources and run every test
+	@exec scripts/test
+
+lint: ## check the sources without running a test
+	@scripts/setup all
+	@exec scripts/lint
+
+replay: ## play a real stream's traffic through a server and fail if anything is lost
+	@scripts/setup all
+	@exec .venv/bin/python -m benchmarks.replay
+
+bench: ## measure messages saved per CPU-second, beside a plain Channels chat
+	@scripts/setup all
+	@exec .venv/bin/python -m benchmarks.save

@@ -1,0 +1,95 @@
+"""What many tests share: real servers, and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import pytest
+
+from tests.postgres import VARIABLE, fresh_database, postgres, postgres_programs
+from tests.servers import HeadgateServer
+
+
+class Serve(Protocol):
+    """Starts a server: a fresh one, or with `share` another one on the same data."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        database_url: str | None = None,
+        share: HeadgateServer | None = None,
+    ) -> HeadgateServer:
+        """Return a server that takes connections.
+
+        `arguments` are more options of `headgate serve`. With `database_url`, the
+        server has a database of its own, made for it on that PostgreSQL.
+        """
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL for this run: that of the environment, or a temporary one."""
+    given = os.environ.get(VARIABLE, "")
+    if given:
+        yield given
+        return
+    if postgres_programs() is None:
+        _left_out("PostgreSQL is not installed")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Run the test twice: None stands for SQLite, a URL for a PostgreSQL."""
+    if request.param == "sqlite":
+        return None
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start real servers; all are ended with the test."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def start(
+            *arguments: str,
+            database_url: str | None = None,
+            share: HeadgateServer | None = None,
+        ) -> HeadgateServer:
+            nonlocal count
+            count += 1
+            data = tmp_path / f"data{count}"
+            database = database_url
+            if share is not None:
+                data, database = share.data, share.database_url
+            elif database_url is not None:
+                database = stack.enter_context(fresh_database(database_url))
+            server = HeadgateServer(data, arguments, database_url=database)
+            stack.callback(_end, server)
+            server.start()
+            return server
+
+        yield start
+
+
+def _end(server: HeadgateServer) -> None:
+    """End a server; pytest shows what it said where the test failed."""
+    try:
+        if server.running:
+            server.stop()
+    finally:
+        sys.stderr.write(server.stderr)
+
+
+def _left_out(why: str) -> NoReturn:
+    """Skip a test, unless nothing may be left out."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{why}, and with CI=true nothing may be left out")
+    pytest.skip(why)
