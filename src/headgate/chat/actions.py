@@ -29,6 +29,7 @@ from headgate.chat.entries import (
     Written,
     message_details,
 )
+from headgate.chat.erasure import truncate_log
 from headgate.chat.history import message_at
 from headgate.chat.journal import Overloaded
 from headgate.chat.models import Event, Member, Room
@@ -302,6 +303,9 @@ def _write(entry: Entry) -> Sent:
         if isinstance(verdict, Written):
             head = verdict.push.seq
             transaction.on_commit(partial(hint, entry.room_id, head), using=using)
+            if isinstance(entry, Change) and entry.text is None:
+                forget = partial(truncate_log, connections[using])
+                transaction.on_commit(forget, using=using)
     return _sent(verdict)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     _RoomAdmin = admin.ModelAdmin[Room]
     _MemberAdmin = admin.ModelAdmin[Member]
     _LogAdmin = admin.ModelAdmin[Any]
+    _Form = forms.ModelForm[Member]
 else:  # Django's own classes take no type arguments
     _RoomAdmin = _MemberAdmin = _LogAdmin = admin.ModelAdmin
+    _Form = forms.ModelForm
 
 __all__ = ["EventAdmin", "MemberAdmin", "MessageAdmin", "RoomAdmin"]
 
@@ -41,10 +44,26 @@ class RoomAdmin(_RoomAdmin):
         return ("head", "epoch") if obj is None else ("slug", "head", "epoch")
 
 
+class _MemberForm(_Form):
+    """A new member is a user who is none yet; guests come in by themselves."""
+
+    def clean(self) -> dict[str, Any]:
+        """Check who is to be added; afterwards the form has no such field."""
+        cleaned = super().clean() or self.cleaned_data
+        if "user" in cleaned:
+            room, user = cleaned.get("room"), cleaned["user"]
+            if user is None:
+                self.add_error("user", _("Choose a user."))
+            elif Member.objects.filter(room=room, author_key=f"u:{user.pk}").exists():
+                self.add_error("user", _("They are a member already."))
+        return cleaned
+
+
 @admin.register(Member)
 class MemberAdmin(_MemberAdmin):
     """Who stands how in which room."""
 
+    form = _MemberForm
     list_display = ("room", "name", "author_key", "role", "muted_until", "banned")
     list_filter = ("role", "banned", "room")
     search_fields = ("name", "author_key", "room__slug")

@@ -85,11 +85,26 @@ def _json(details: dict[str, Any] | None) -> str | None:
 _INSERT_ROWS = 64
 
 
+# What a new event has; `edited_seq` and `deleted_seq` come later.
+_NEW_COLUMNS = COLUMNS[:-2]
+# sqlite3 looks for adapters of None and of bytes, for each value anew, and that costs
+# more than all else about binding it. So no value is either: an empty one stands for
+# NULL, where an empty one is impossible, and a bytearray for bytes.
+_VALUES = ", ".join(
+    {
+        "client_id": "NULLIF(?, '')",
+        "digest": "NULLIF(?, X'')",
+        "details": "NULLIF(?, '')",
+        "target": "NULLIF(?, 0)",
+    }.get(column, "?")
+    for column in _NEW_COLUMNS
+)
+
+
 def _insert(rows: int) -> str:
-    one = "(" + ", ".join("?" * len(COLUMNS)) + ")"
     return (
-        f"INSERT INTO {EVENT} ({_EVENT_COLUMNS}) VALUES "  # noqa: S608
-        + ", ".join([one] * rows)
+        f"INSERT INTO {EVENT} ({', '.join(_NEW_COLUMNS)}) VALUES "  # noqa: S608
+        + ", ".join([f"({_VALUES})"] * rows)
     )
 
 
@@ -139,9 +154,15 @@ class SQLite:
             size = 1 << (left.bit_length() - 1)  # the largest power of two that fits
             values: list[Any] = []
             for row in rows[begin : begin + size]:
-                values += row
-                values[-5] = _json(row.details)
-                values[-3] = at(row.at)
+                values += row[:5]
+                values += (
+                    row.client_id or "",
+                    bytearray(row.digest or b""),
+                    row.text,
+                    _json(row.details) or "",
+                    row.target or 0,
+                    at(row.at),
+                )
             self._run(_INSERTS[size], values)
             begin += size
 

@@ -31,6 +31,7 @@ from headgate.chat.entries import (
     Verdict,
     Written,
 )
+from headgate.chat.erasure import truncate_log
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 from headgate.protocol.pushes import LogEvent
@@ -190,7 +191,8 @@ class Journal:
                 if any(_deletes(waiting.entry) for waiting in batch):
                     purge_at = purge_at or time.monotonic() + PURGE_SECONDS
                 if purge_at is not None and (ended or time.monotonic() >= purge_at):
-                    purge_at = None if self._purge() else time.monotonic() + 1.0
+                    done = truncate_log(connections[self._using])
+                    purge_at = None if done else time.monotonic() + PURGE_SECONDS
                 if ended and not held and self._handed.empty():
                     return
                 if ended:
@@ -270,19 +272,6 @@ class Journal:
 
     def _unavailable(self) -> Refused:
         return Refused(error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
-
-    def _purge(self) -> bool:
-        """Take what was deleted out of SQLite's log file; False asks to try again."""
-        connection = connections[self._using]
-        if connection.vendor != "sqlite":
-            return True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                (busy, _log, _checkpointed) = cursor.fetchone()
-        except DatabaseError:
-            return False
-        return not busy
 
 
 def _size(entry: Entry) -> int:

@@ -89,7 +89,7 @@ class Permissions:
         ).exclude(pk__in=own.filter(banned=True).values("room_id"))
 
     def member(self, actor: Actor, room: Room) -> Member | None:
-        """Return an actor's row in a room; asked once per room object."""
+        """Return an actor's row in a room; asked once for all of one decision."""
         kept: dict[str, Member | None] = room.__dict__.setdefault("_standing", {})
         if actor.key not in kept:
             rows = Member.objects.filter(room_id=room.pk, author_key=actor.key)
@@ -124,6 +124,21 @@ def can(
     """
     if operation not in (MESSAGE_OPERATIONS if message else ROOM_OPERATIONS):
         raise ValueError(f"there is no operation {operation!r} here")
+    _forget_standings(room)
+    return _decided(actor, operation, room, message)
+
+
+def _forget_standings(room: Room) -> None:
+    """Have `Permissions.member` look again: project code keeps room objects long."""
+    room.__dict__.pop("_standing", None)
+
+
+def _decided(
+    actor: Actor,
+    operation: str,
+    room: Room,
+    message: Message | None = None,
+) -> Allow | Deny:
     if actor is SYSTEM:
         return Allow()
     return permissions().can(actor, operation, room, message)
@@ -150,13 +165,14 @@ class Rights:
 def rights_in(actor: Actor, room: Room) -> Rights:
     """Return an actor's rights in a room."""
     rules: Any = permissions()
+    _forget_standings(room)
     member = rules.member(actor, room)
     return Rights(
         room_id=room.pk,
         slug=room.slug,
         title=room.title,
         kind=room.kind,
-        decisions={name: can(actor, name, room) for name in ROOM_OPERATIONS},
+        decisions={name: _decided(actor, name, room) for name in ROOM_OPERATIONS},
         visible_from=1 if member is None else member.visible_from_seq,
         read_seq=0 if member is None else member.read_seq,
     )
