@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Generator
 
 import uvicorn
@@ -27,6 +28,9 @@ SHUTDOWN_SECONDS = 10  # for requests and connections to end by themselves
 
 def serve(options: ServeOptions) -> int:
     """Run the server until it is told to stop, and return the exit code."""
+    # WhiteNoise streams files, and Django reads them whole, in a thread, under ASGI:
+    # right for files as small as the page's, so nobody needs to be warned.
+    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         level=logging.WARNING,
