@@ -11,9 +11,12 @@ other servers it is not there, and ASGI `send` is used.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import apply_mask  # type: ignore[attr-defined] # C or Python
 
 from headgate.chat.consumer import READY_FRAMES
@@ -33,6 +36,38 @@ _SHORT_HEAD = 6  # two bytes and the mask
 _MEDIUM_HEAD = 8  # the same with a length of two bytes
 
 
+class _Events:
+    """What came and is not received yet: what uvicorn uses of `asyncio.Queue`.
+
+    One reader, no bound (reading is paused while anything waits here), and half the
+    work for each event.
+    """
+
+    __slots__ = ("_events", "_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._events: deque[Any] = deque()
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put_nowait(self, event: Any) -> None:
+        """Add an event and wake the reader."""
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self._events
+
+    async def get(self) -> Any:
+        """Wait for an event and remove it."""
+        while not self._events:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self._events.popleft()
+
+
 class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's sans-I/O protocol, for many small texts."""
 
@@ -45,13 +80,14 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         # Whether something came that is uvicorn's to read, with all that follows.
         self._unusual = False
         self._max_size = self.config.ws_max_size
+        self.queue = _Events(self.loop)  # type: ignore[assignment]
 
     # --- in ---
 
     def data_received(self, data: bytes) -> None:
         """Read text frames; hand all else on."""
         if not self._reading and not self._begin_reading():
-            super().data_received(data)
+            self._hand_on(data)
             return
         data = self._begun + data
         at = 0
@@ -59,14 +95,23 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             if data[at] == _WHOLE_TEXT:
                 self._text_received(data, at, end)
             else:
-                super().data_received(data[at:end])
+                self._hand_on(data[at:end])
             at = end
             if self.transport.is_closing():
                 return  # what comes after a close frame is nothing (section 5.5.1)
         self._begun = data[at:]
         if self._unusual:
             self._reading = False
-            super().data_received(self._begun)
+            self._hand_on(self._begun)
+
+    def _hand_on(self, data: bytes) -> None:
+        """Let uvicorn's parser read."""
+        try:
+            super().data_received(data)
+        except InvalidState:
+            # uvicorn 0.54 cannot answer a text that is no UTF-8 when a close frame
+            # came with it; there is nobody left to be answered.
+            self.transport.close()
 
     def _begin_reading(self) -> bool:
         """Take over when the handshake is done, unless data came too early."""
@@ -110,7 +155,7 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         try:
             text = apply_mask(data[at + head : end], mask).decode()
         except UnicodeDecodeError:
-            super().data_received(data[at:end])  # which closes with 1007
+            self._hand_on(data[at:end])  # which closes with 1007
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if not self.read_paused:
