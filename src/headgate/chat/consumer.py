@@ -43,6 +43,7 @@ CLOSE_SECONDS = 5.0  # for the last words to go out before a close
 MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
 RETRY_MS = 1000  # what `unavailable` asks to wait
 _INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
+_SEQ_DIGITS = len(str(MAX_INTEGER))
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
 
 
@@ -213,7 +214,8 @@ class _Client:
         given = query.get("after", [])
         if not given:
             return None
-        if given[0].isascii() and given[0].isdigit() and int(given[0]) <= MAX_INTEGER:
+        digits = given[0].isascii() and given[0].isdigit()
+        if digits and len(given[0]) <= _SEQ_DIGITS and int(given[0]) <= MAX_INTEGER:
             return int(given[0])
         text = "`after` is the seq of the last message you have, such as ?after=41."
         conversation.fail(error(Code.BAD_COMMAND, text, field="after"))

@@ -8,10 +8,10 @@ take effect in their order.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from headgate.chat.changes import may_change
+from headgate.chat.entrance import come_in
 from headgate.chat.entries import (
     Change,
     Draft,
@@ -21,17 +21,10 @@ from headgate.chat.entries import (
     Written,
     message_details,
 )
-from headgate.chat.history import (
-    events_page,
-    landed,
-    messages_of,
-    messages_page,
-    unread_count,
-)
+from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.people import guest_token
 from headgate.chat.permissions import Deny, Rights
-from headgate.chat.rooms import enter
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.live.connection import Connection
@@ -74,15 +67,6 @@ __all__ = ["Conversation"]
 
 HEARTBEAT_MS = 25_000
 RETRY_MS = 1000  # what `unavailable` asks to wait
-
-
-@dataclass(slots=True)
-class _Entrance:
-    """A room as the database tells it to somebody who comes in."""
-
-    rights: Rights
-    unread: int
-    landed: dict[str, int] = field(default_factory=dict)
 
 
 class Conversation:
@@ -190,38 +174,21 @@ class Conversation:
         if visitor.watch(slug) is None and visitor.rooms_joined >= MAX_ROOMS:
             return RoomJoined(error=error(Code.TOO_MANY_ROOMS)), None
         try:
-            found = await visitor.engine.reader.run(
-                _look_in,
-                visitor.actor,
-                slug,
-                pending,
-            )
-            if isinstance(found, Deny):
-                return RoomJoined(error=denied(found)), None
-            room = await visitor.engine.node.open(found.rights.room_id)
+            found = await come_in(visitor, slug, place, pending)
         except LogUnavailable:
             away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
             return RoomJoined(error=away), None
-        reset = visitor.engine.node.watch(
-            visitor.connection,
-            room,
-            after=None if place is None else place.seq,
-            epoch=None if place is None else place.epoch,
-            visible_from=found.rights.visible_from,
-            rights=found.rights,
-        )
-        if reset is not None:
-            reset.room = slug
-        visitor.remember(slug, found.rights.room_id)
+        if isinstance(found, Deny):
+            return RoomJoined(error=denied(found)), None
         entry = RoomJoined(
-            head=room.head,
-            epoch=room.epoch,
+            head=found.head,
+            epoch=found.epoch,
             title=found.rights.title or None,
             read=found.rights.read_seq,
             unread=found.unread,
             landed=found.landed,
         )
-        return entry, reset
+        return entry, found.reset
 
     async def _hello_again(self, command: Hello) -> None:
         text = "hello was said already."
@@ -429,16 +396,3 @@ class Conversation:
 
     async def _ping(self, command: Ping) -> None:
         self._done(command)
-
-
-def _look_in(actor: Any, slug: str, pending: list[str]) -> _Entrance | Deny:
-    """Return what somebody who comes in is told; off the loop."""
-    rights = enter(actor, slug)
-    if isinstance(rights, Deny):
-        return rights
-    seen = max(rights.read_seq, rights.visible_from - 1)
-    return _Entrance(
-        rights,
-        unread=unread_count(rights.room_id, seen),
-        landed=landed(rights.room_id, actor.key, pending) if pending else {},
-    )

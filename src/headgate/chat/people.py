@@ -94,4 +94,4 @@ def guest_token(guest: Actor) -> str:
 def _clean_name(name: str | None) -> str:
     """Return a name without what can hide or reorder text (controls, bidi marks)."""
     kept = (c for c in name or "" if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
-    return " ".join("".join(kept).split())[:MAX_GUEST_NAME]
+    return " ".join("".join(kept).split())[:MAX_GUEST_NAME].rstrip()

@@ -146,9 +146,13 @@ def _decided(
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What was decided for an actor in a room, and where they stand."""
+    """What was decided for an actor in a room, and where they stand.
+
+    Every change of standing up to the event `decided_at` is in it.
+    """
 
     room_id: int
+    decided_at: int
     slug: str
     title: str
     kind: str
@@ -169,6 +173,7 @@ def rights_in(actor: Actor, room: Room) -> Rights:
     member = rules.member(actor, room)
     return Rights(
         room_id=room.pk,
+        decided_at=room.head,
         slug=room.slug,
         title=room.title,
         kind=room.kind,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from headgate.chat.entrance import come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.protocol.codec import BadCommand, decode_plain, plain_failure
-from headgate.protocol.commands import PlainSend
+from headgate.protocol.commands import PlainSend, Position
 from headgate.protocol.pushes import Error, PlainSaved
 
 __all__ = ["PlainConversation"]
@@ -34,24 +35,13 @@ class PlainConversation:
         Raises `LogUnavailable`.
         """
         visitor = self._visitor
-        rights = await visitor.enter(self._room)
-        if isinstance(rights, Deny):
-            return rights
-        node = visitor.engine.node
-        room = await node.open(rights.room_id)
-        reset = node.watch(
-            visitor.connection,
-            room,
-            after=after,
-            epoch=None,
-            visible_from=rights.visible_from,
-            rights=rights,
-        )
-        visitor.remember(self._room, rights.room_id)
-        if reset is not None:
-            reset.room = self._room
-            visitor.tell(reset)
-        node.go(visitor.connection, rights.room_id)
+        place = None if after is None else Position(after)
+        found = await come_in(visitor, self._room, place)
+        if isinstance(found, Deny):
+            return found
+        if found.reset is not None:
+            visitor.tell(found.reset)
+        visitor.engine.node.go(visitor.connection, found.rights.room_id)
         return None
 
     async def hear(self, payload: str) -> None:

@@ -40,11 +40,18 @@ class Standing:
         """Look for memberships in a run of events that is about to go out."""
         for place, event in enumerate(events):
             if isinstance(event, Membership):
+                self._note(room_id, event.seq)
                 for watch in self._watches_of(room_id, event.member.id):
                     if event.change in _ENDS:
                         self._cut(watch, event.room, events[: place + 1])
                     else:
                         self._ask(watch, event.room)
+
+    def _note(self, room_id: int, seq: int) -> None:
+        """Have those ask again who asked before this event and watch after it."""
+        room = None if self.node is None else self.node.hub.rooms.get(room_id)
+        if room is not None:
+            room.noted = seq
 
     def _watches_of(self, room_id: int, key: str) -> list[Watch]:
         if self.node is None:

@@ -22,10 +22,14 @@ from headgate.live.frames import Mode, Shared
 from headgate.live.ports import Sink
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
+from headgate.protocol.fields import MAX_ROOMS
 from headgate.protocol.pushes import Error
 
 __all__ = ["MAX_IN_FLIGHT", "Visitor", "denied", "seq_of"]
 
+# Whoever sends without joining is not looked up for each message. What changes in a
+# room that is not watched is noticed after this, and bans while writing at once.
+LOOKED_UP_SECONDS = 1.0
 MAX_IN_FLIGHT = 64  # entries of one connection that wait for their verdict
 
 
@@ -48,6 +52,8 @@ class Visitor:
         )
         self._in_flight = 0
         self._fewer = asyncio.Event()
+        # Rights in rooms that are not joined, and until when they hold.
+        self._looked_up: dict[str, tuple[Rights, float]] = {}
         # The joined rooms by their slugs.
         self._rooms: dict[str, int] = {}
         engine.node.add(self.connection)
@@ -81,7 +87,16 @@ class Visitor:
         watch = self.watch(slug)
         if watch is not None and isinstance(watch.rights, Rights):
             return watch.rights
-        return await self.engine.reader.run(enter, self.actor, slug)
+        now = asyncio.get_running_loop().time()
+        rights, until = self._looked_up.get(slug, (None, now))
+        if rights is not None and now < until:
+            return rights
+        found = await self.engine.reader.run(enter, self.actor, slug)
+        if isinstance(found, Rights):
+            while len(self._looked_up) >= MAX_ROOMS:
+                self._looked_up.pop(next(iter(self._looked_up)))
+            self._looked_up[slug] = found, now + LOOKED_UP_SECONDS
+        return found
 
     def remember(self, slug: str, room_id: int) -> None:
         """Note the slug of a room that is watched from now on."""
@@ -121,7 +136,9 @@ class Visitor:
                 retry_after_ms=full.retry_after_ms,
                 client_id=client_id,
             )
-            self.say(answer(Refused(refusal)))
+            message = answer(Refused(refusal))
+            if message is not None:
+                self.say(message)
         else:
             self._in_flight += 1
 

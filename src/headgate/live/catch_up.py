@@ -56,6 +56,10 @@ async def catch_up(
             logger.warning("catch_up_waits room=%d", watch.room_id)
             await asyncio.sleep(RETRY_SECONDS)
             continue
+        except Exception:  # giving up would leave a hole that nobody is told of
+            logger.exception("catch_up_failed room=%d", watch.room_id)
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
         if not events:
             # The log ends before what was told of it: the room is gone, or a database
             # was put back. There is nothing to feed.

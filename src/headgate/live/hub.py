@@ -29,13 +29,16 @@ RETRY_SECONDS = 1.0  # between reads while the log is away
 class HubRoom:
     """A room with watchers in this process."""
 
-    __slots__ = ("epoch", "filling", "head", "room_id", "target", "watches")
+    __slots__ = ("epoch", "filling", "head", "noted", "room_id", "target", "watches")
 
     def __init__(self, room_id: int) -> None:
         self.room_id = room_id
         self.epoch = ""
         self.head = -1  # until the log told it
         self.target = -1  # the furthest seq that is known to be committed
+        # A seq that the layer above notes here; at first the head, as what came
+        # before was not seen in this process.
+        self.noted = -1
         self.watches: dict[Connection, Watch] = {}
         self.filling: asyncio.Task[None] | None = None
 
@@ -64,20 +67,28 @@ class Hub:
         self._behind = behind
         self._told = told
 
-    async def open(self, room_id: int) -> HubRoom:
+    async def open(self, room_id: int, seen: int = 0) -> HubRoom:
         """Return a room whose head is known; raises `LogUnavailable`.
 
-        Watch it in the same turn of the loop: `sweep` forgets rooms without watches.
+        Where somebody has `seen` more than this process, the log is asked again.
+        Watch the room in the same turn of the loop: `sweep` forgets rooms without
+        watches.
         """
+        asked = False
         while True:
             room = self.rooms.setdefault(room_id, HubRoom(room_id))
-            if room.head >= 0:
+            if room.head >= seen or (asked and room.head >= 0):
                 return room
             known = await self._log.head(room_id)
-            if room.head < 0 and self.rooms.get(room_id) is room:
+            asked = True
+            if self.rooms.get(room_id) is not room:
+                continue  # forgotten meanwhile
+            if room.head < 0:  # nobody else was faster
                 room.epoch = known.epoch
-                room.head = known.head
-                self._reach(room, room.target)
+                room.head = room.noted = known.head
+            self._reach(room, max(room.target, known.head))
+            if room.head < seen and room.filling is not None:
+                await asyncio.wait([room.filling])
 
     def sweep(self) -> None:
         """Forget rooms that were opened and never watched."""

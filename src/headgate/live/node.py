@@ -55,9 +55,12 @@ class Node:
 
     # --- watching ---
 
-    async def open(self, room_id: int) -> HubRoom:
-        """Return a room whose head is known; raises `LogUnavailable`."""
-        return await self.hub.open(room_id)
+    async def open(self, room_id: int, seen: int = 0) -> HubRoom:
+        """Return a room whose head is known, up to what somebody has seen.
+
+        Raises `LogUnavailable`.
+        """
+        return await self.hub.open(room_id, seen)
 
     def watch(
         self,

@@ -171,6 +171,16 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][READY_FRAMES] = self._make_sink
 
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message; an answer other than 101 ends the handshake, too.
+
+        uvicorn 0.54 does not note that, and logs an error for each refusal.
+        """
+        await super().send(message)
+        answered = message["type"] == "websocket.http.response.body"
+        if answered and not message.get("more_body", False):
+            self.handshake_complete = True
+
     def _make_sink(self) -> ReadyFrameSink:
         self._sink = ReadyFrameSink(self)
         return self._sink

@@ -1,0 +1,86 @@
+"""Coming into a room: rights, place and what one is told, without a race.
+
+Between the look at somebody's rights and the watch, a removal may be committed and
+told. So rights say up to which event they are right, and are asked for again where
+the room has seen a change of standing since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.chat.history import landed, unread_count
+from headgate.chat.people import Actor
+from headgate.chat.permissions import Deny, Rights
+from headgate.chat.rooms import enter
+from headgate.chat.visitor import Visitor
+from headgate.protocol.commands import Position
+from headgate.protocol.pushes import Reset
+
+__all__ = ["Entrance", "come_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A room as it stands for somebody who came in.
+
+    `reset` is what they must be told after their welcome, where their place in the
+    log could not be kept.
+    """
+
+    rights: Rights
+    head: int
+    epoch: str
+    unread: int
+    landed: dict[str, int]
+    reset: Reset | None
+
+
+async def come_in(
+    visitor: Visitor,
+    slug: str,
+    place: Position | None = None,
+    pending: list[str] | None = None,
+) -> Entrance | Deny:
+    """Begin to watch a room, from a place or from now; its events wait for `go`.
+
+    `pending` are client_ids of which somebody does not know whether they landed.
+    Raises `LogUnavailable`.
+    """
+    engine = visitor.engine
+    seen = 0 if place is None else place.seq
+    while True:
+        look = await engine.reader.run(_look_in, visitor.actor, slug, pending or [])
+        if isinstance(look, Deny):
+            return look
+        rights, unread, found = look
+        room = await engine.node.open(rights.room_id, seen=seen)
+        if rights.decided_at >= room.noted:
+            break
+    reset = engine.node.watch(
+        visitor.connection,
+        room,
+        after=None if place is None else place.seq,
+        epoch=None if place is None else place.epoch,
+        visible_from=rights.visible_from,
+        rights=rights,
+    )
+    if reset is not None:
+        reset.room = slug
+    visitor.remember(slug, rights.room_id)
+    return Entrance(rights, room.head, room.epoch, unread, found, reset)
+
+
+def _look_in(
+    actor: Actor,
+    slug: str,
+    pending: list[str],
+) -> tuple[Rights, int, dict[str, int]] | Deny:
+    """Return rights, unread count and what landed; off the loop."""
+    rights: Any = enter(actor, slug)
+    if isinstance(rights, Deny):
+        return rights
+    seen = max(rights.read_seq, rights.visible_from - 1)
+    known = landed(rights.room_id, actor.key, pending) if pending else {}
+    return rights, unread_count(rights.room_id, seen), known
