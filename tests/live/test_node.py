@@ -9,7 +9,15 @@ from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Frame
 from headgate.live.node import Node
 from headgate.protocol.pushes import Reset
-from tests.live.parts import MemoryLog, SlowSink, connect, join, seqs, turns
+from tests.live.parts import (
+    MemoryLog,
+    SlowSink,
+    connect,
+    join,
+    seqs,
+    turns,
+    until,
+)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +187,31 @@ async def test_memory_of_those_who_left_is_given_back(
 
     left = [o for o in gc.get_objects() if isinstance(o, Connection | Watch)]
     assert left == []
+
+
+async def test_nothing_of_a_room_goes_out_before_it_is_begun(
+    log: MemoryLog,
+    node: Node,
+) -> None:
+    """A catch-up of another room is under way, and the reply to join is not."""
+    log.write(1, 3)
+    log.write(2, 2)
+    connection, sink = connect()
+    second = await node.open(2)
+    node.watch(
+        connection,
+        second,
+        after=0,
+        epoch=None,
+        visible_from=1,
+        rights=None,
+    )
+    await join(node, connection, 1, after=0)
+    await until(lambda: connection.watches[1].live)
+    node.hub.publish(2, log.write(2, 1))
+    await turns()
+    assert [frame.payload.count(b'"room-2"') for frame in sink.taken] == [0, 0, 0]
+
+    node.go(connection, 2)
+    await until(lambda: connection.watches[2].live)
+    assert [b'"room-2"' in frame.payload for frame in sink.taken[3:]] == [True] * 3

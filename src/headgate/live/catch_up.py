@@ -35,7 +35,7 @@ async def catch_up(
     the look and the change, so that there is neither a hole nor a double.
     """
     while not connection.closed:
-        watch = next((w for w in connection.watches.values() if not w.live), None)
+        watch = connection.behind
         if watch is None:
             return
         await connection.outbox.room_in()

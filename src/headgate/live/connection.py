@@ -15,11 +15,12 @@ __all__ = ["Connection", "Watch"]
 class Watch:
     """A connection's place in one room.
 
+    Nothing goes out before it is `begun`: the reply that tells of it comes first.
     While `live`, the connection has been sent everything up to the room's head in
     this process. Otherwise it is behind at `position`, and catch-up feeds it.
     """
 
-    __slots__ = ("connection", "live", "position", "rights", "room_id")
+    __slots__ = ("begun", "connection", "live", "position", "rights", "room_id")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Watch:
         self.connection = connection
         self.room_id = room_id
         self.position = position
+        self.begun = False
         self.live = False
         # What the layer above decided about this person here; never read below it.
         self.rights = rights
@@ -68,6 +70,12 @@ class Connection:
         # Whether it waits for the node's next flush.
         self.dirty = False
         self.closed = False
+
+    @property
+    def behind(self) -> Watch | None:
+        """A watch that catch-up is to feed, if there is one."""
+        watches = self.watches.values()
+        return next((w for w in watches if w.begun and not w.live), None)
 
     def put(self, frame: Frame) -> None:
         """Queue a frame that is for this connection alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from headgate.live.ports import Log
 from headgate.protocol.pushes import LogEvent, Reset
 
 __all__ = ["Node"]
+
+logger = logging.getLogger("headgate.node")
 
 
 class Node:
@@ -101,6 +104,7 @@ class Node:
         room = self.hub.rooms.get(room_id)
         if watch is None or room is None:
             return
+        watch.begun = True
         if watch.position >= room.head:
             watch.live = True
         else:
@@ -122,7 +126,7 @@ class Node:
             )
             return
         # One may have fallen behind between the task's last look and its end.
-        behind = next((w for w in connection.watches.values() if not w.live), None)
+        behind = connection.behind
         if behind is not None and not task.cancelled():
             self._catch_up(behind)
 
@@ -143,5 +147,10 @@ class Node:
         dirty, self._dirty = self._dirty, []
         for connection in dirty:
             connection.dirty = False
-            if not connection.closed:
+            if connection.closed:
+                continue
+            try:
                 connection.sink.flush(connection.outbox)
+            except Exception:  # one client's fault is not its neighbours'
+                logger.exception("flush_failed")
+                connection.outbox.abandon()
