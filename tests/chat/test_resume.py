@@ -86,7 +86,8 @@ class Reader:
                 await self._take(said)
             if self.seq >= to:
                 return
-            talker.pushes.append(await talker.hear())
+            if not talker.pushes:  # some may have come while a reset was obeyed
+                talker.pushes.append(await talker.hear())
 
     async def _take(self, said: Said) -> None:
         if said["push"] == "reset":
