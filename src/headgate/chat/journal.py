@@ -45,7 +45,7 @@ HELD_POLL_SECONDS = 0.02  # between tries at a room that another transaction hol
 HELD_LIMIT_SECONDS = 5.0  # then its entries are refused, to be sent again
 RETRY_MS = 1000  # what `unavailable` asks to wait
 PURGE_SECONDS = 1.0  # between tries to take deleted text out of SQLite's log file
-# After a batch of several, the thread rests for half of what that took, at most this
+# After a batch of several, the thread rests as long as that took, at most this
 # long. Others of the same load come meanwhile, so batches are larger and cost less;
 # and SQLite, which has no queue of writers, lets another process in: whoever asks
 # while the journal writes back to back must find a gap by chance.
@@ -246,7 +246,7 @@ class Journal:
         if settled:
             self._loop.call_soon_threadsafe(self._settle, settled, took)
         if len(batch) > 1:
-            time.sleep(min(took / 2, REST_SECONDS))
+            time.sleep(min(took, REST_SECONDS))
         return held
 
     def _commit(self, entries: Sequence[Entry]) -> Sequence[Verdict | None]:
