@@ -107,12 +107,12 @@ async def measure(
     port: int,
     pid: int,
     *,
-    headgate: bool,
+    system: str,
     in_flight: int,
     seconds: float,
 ) -> Figure:
     """Run one load and return what was saved in the time after warming up."""
-    load = Load(headgate=headgate, each=in_flight // ROOMS)
+    load = Load(headgate=system == "headgate", each=in_flight // ROOMS)
     await load.open(port)
     load.begin()
     await asyncio.sleep(WARM_SECONDS)
@@ -125,7 +125,7 @@ async def measure(
     for socket in load.sockets:
         socket.transport.close()
     return Figure(
-        system="headgate" if headgate else "channels and the ORM",
+        system=system,
         in_flight=in_flight,
         saved=saved,
         wall_seconds=round(wall, 2),
@@ -135,22 +135,25 @@ async def measure(
     )
 
 
-def run(*, headgate: bool, in_flight: int, seconds: float) -> Figure:
+# What is measured, and the module and options that start it.
+SYSTEMS = {
+    "channels and the ORM": ("benchmarks.peers.channels_chat",),
+    "the same, SQLite tuned": ("benchmarks.peers.channels_chat", "--tuned"),
+    "headgate": ("headgate", "serve", "--guests"),
+}
+
+
+def run(system: str, *, in_flight: int, seconds: float) -> Figure:
     """Start a server on an empty database, load it, stop it."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        data = str(Path(folder) / "data")
-        if headgate:
-            arguments = ["headgate", "serve", "--guests"]
-        else:
-            arguments = ["benchmarks.peers.channels_chat"]
-        arguments += ["--port", str(port), "--data", data]
-        with running(*arguments, port=port) as pid:
+        where = ("--port", str(port), "--data", str(Path(folder) / "data"))
+        with running(*SYSTEMS[system], *where, port=port) as pid:
             return uvloop.run(
                 measure(
                     port,
                     pid,
-                    headgate=headgate,
+                    system=system,
                     in_flight=in_flight,
                     seconds=seconds,
                 ),
@@ -164,10 +167,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only-headgate", action="store_true")
     options = parser.parse_args()
+    systems = ["headgate"] if options.only_headgate else list(SYSTEMS)
     figures = [
-        run(headgate=headgate, in_flight=in_flight, seconds=options.seconds)
+        run(system, in_flight=in_flight, seconds=options.seconds)
         for in_flight in (64, 512)
-        for headgate in ((True,) if options.only_headgate else (False, True))
+        for system in systems
     ]
     if options.json:
         print(

@@ -14,9 +14,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.channels_chat")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--tuned", action="store_true", help="SQLite as Headgate has it"
+    )
     options = parser.parse_args()
     options.data.mkdir(parents=True, exist_ok=True)
     os.environ["CHANNELS_CHAT_DATA"] = str(options.data)
+    os.environ["CHANNELS_CHAT_TUNED"] = "yes" if options.tuned else ""
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.peers.channels_chat.settings"
 
     from django.core.management import call_command

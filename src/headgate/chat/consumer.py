@@ -18,7 +18,6 @@ from headgate.chat.conversation import Conversation
 from headgate.chat.engine import engine
 from headgate.chat.origin import header, origin_allowed
 from headgate.chat.people import Actor, actor_for, new_guest
-from headgate.chat.permissions import Deny
 from headgate.chat.plain import PlainConversation
 from headgate.chat.visitor import Visitor, denied
 from headgate.live.asgi_sink import AsgiSink
@@ -107,11 +106,8 @@ class _Client:
             await self._deny()
             return
         mode = self._mode()
-        offered = mode.value in self.scope.get("subprotocols", [])
-        accept = {"subprotocol": mode.value if offered else None}
         sink: Sink | None = None
         try:
-            await self._send({"type": "websocket.accept", **accept})
             ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
             sink = ready_frames() if ready_frames is not None else AsgiSink(self.send)
             await self._converse(mode, sink, user if signed_in else None)
@@ -127,6 +123,11 @@ class _Client:
                 await self.visitor.close()
             if sink is not None:
                 await sink.close()
+
+    async def _accept(self, mode: Mode) -> None:
+        offered = mode.value in self.scope.get("subprotocols", [])
+        subprotocol = mode.value if offered else None
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
 
     def _mode(self) -> Mode:
         subprotocols = self.scope.get("subprotocols", [])
@@ -151,6 +152,7 @@ class _Client:
 
     async def _begin_v1(self, sink: Sink, user: Any) -> _Conversation:
         """Wait for hello and answer it."""
+        await self._accept(Mode.V1)
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 hello = await self._hello()
@@ -185,41 +187,56 @@ class _Client:
                 raise _Closing(Close.BAD_COMMANDS)
 
     async def _begin_plain(self, sink: Sink, user: Any) -> _Conversation:
-        """Enter the URL's room."""
+        """Enter the URL's room, and only then answer the handshake.
+
+        Nothing else tells the client that it is in: so whatever is sent after the
+        handshake is seen.
+        """
         actor = actor_for(user) if user is not None else _guest(None)
         self.visitor = Visitor(engine(), actor or new_guest(None), Mode.PLAIN, sink)
-        room = self.url_room or ""
-        conversation = PlainConversation(self.visitor, room)
+        conversation = PlainConversation(self.visitor, self.url_room or "")
+        after, complaint = self._after()
+        refusal: tuple[Error, Close] | None
         if actor is None:
-            conversation.fail(error(Code.UNAUTHENTICATED))
-            raise _Closing(Close.UNAUTHENTICATED)
-        if not is_room_slug(room):
-            text = "Plain mode is for one room: connect to /ws/chat/<room>/."
-            conversation.fail(error(Code.NOT_FOUND, text))
-            raise _Closing(Close.NOT_FOUND)
-        try:
-            denial: Deny | None = await conversation.begin(self._after(conversation))
-        except LogUnavailable:
-            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
-            conversation.fail(away)
-            raise _Closing(Close.UNAVAILABLE) from None
-        if denial is not None:
-            conversation.fail(denied(denial))
-            raise _Closing(Close.NOT_FOUND)
+            refusal = error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED
+        else:
+            refusal = await self._enter(conversation, after)
+        await self._accept(Mode.PLAIN)
+        if complaint is not None:
+            conversation.fail(complaint)
+        if refusal is not None:
+            conversation.fail(refusal[0])
+            raise _Closing(refusal[1])
+        conversation.go()
         return conversation
 
-    def _after(self, conversation: _Conversation) -> int | None:
-        """Return the seq of `?after=N`; a wrong one is said and left out."""
+    async def _enter(
+        self,
+        conversation: PlainConversation,
+        after: int | None,
+    ) -> tuple[Error, Close] | None:
+        """Enter the URL's room; return what to say and how to close if one may not."""
+        if not is_room_slug(self.url_room or ""):
+            text = "Plain mode is for one room: connect to /ws/chat/<room>/."
+            return error(Code.NOT_FOUND, text), Close.NOT_FOUND
+        try:
+            denial = await conversation.enter(after)
+        except LogUnavailable:
+            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+            return away, Close.UNAVAILABLE
+        return None if denial is None else (denied(denial), Close.NOT_FOUND)
+
+    def _after(self) -> tuple[int | None, Error | None]:
+        """Return the seq of `?after=N`, or what is wrong with it."""
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         given = query.get("after", [])
         if not given:
-            return None
+            return None, None
         digits = given[0].isascii() and given[0].isdigit()
         if digits and len(given[0]) <= _SEQ_DIGITS and int(given[0]) <= MAX_INTEGER:
-            return int(given[0])
+            return int(given[0]), None
         text = "`after` is the seq of the last message you have, such as ?after=41."
-        conversation.fail(error(Code.BAD_COMMAND, text, field="after"))
-        return None
+        return None, error(Code.BAD_COMMAND, text, field="after")
 
     # --- frames ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from headgate.chat.entrance import come_in
+from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.visitor import Visitor, denied, seq_of
@@ -26,23 +26,30 @@ class PlainConversation:
     def __init__(self, visitor: Visitor, room: str) -> None:
         self._visitor = visitor
         self._room = room
+        self._entrance: Entrance | None = None
         # Commands whose replies are due, oldest first: a list of one reply or none.
         self._due: deque[list[Any]] = deque()
 
-    async def begin(self, after: int | None) -> Deny | None:
+    async def enter(self, after: int | None) -> Deny | None:
         """Enter the room and watch it, from `after` on or from now.
 
-        Raises `LogUnavailable`.
+        Nothing is said before `go`. Raises `LogUnavailable`.
         """
-        visitor = self._visitor
         place = None if after is None else Position(after)
-        found = await come_in(visitor, self._room, place)
+        found = await come_in(self._visitor, self._room, place)
         if isinstance(found, Deny):
             return found
-        if found.reset is not None:
-            visitor.tell(found.reset)
-        visitor.engine.node.go(visitor.connection, found.rights.room_id)
+        self._entrance = found
         return None
+
+    def go(self) -> None:
+        """Let the room's messages flow, once the handshake is answered."""
+        visitor, entrance = self._visitor, self._entrance
+        if entrance is None:
+            raise RuntimeError("nobody has entered")
+        if entrance.reset is not None:
+            visitor.tell(entrance.reset)
+        visitor.engine.node.go(visitor.connection, entrance.rights.room_id)
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
