@@ -27,7 +27,7 @@ from headgate.chat.people import guest_token
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import Visitor, denied, seq_of
-from headgate.live.connection import Connection
+from headgate.live.connection import Connection, Watch
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.codec import BadCommand, decode_command, error
 from headgate.protocol.codes import Code
@@ -285,15 +285,22 @@ class Conversation:
 
     # --- signals and marks ---
 
-    async def _typing(self, command: Typing) -> None:
-        visitor = self._visitor
-        watch = visitor.watch(command.room)
+    def _joined(self, command: Typing | Read, operation: str) -> Watch | None:
+        """Return the watch of the command's room, or refuse."""
+        watch = self._visitor.watch(command.room)
         if watch is None:
             self._refuse(command, error(Code.NOT_JOINED))
-            return
-        denial = watch.rights.denial("typing")
+            return None
+        denial = watch.rights.denial(operation)
         if denial is not None:
             self._refuse(command, denied(denial))
+            return None
+        return watch
+
+    async def _typing(self, command: Typing) -> None:
+        visitor = self._visitor
+        watch = self._joined(command, "typing")
+        if watch is None:
             return
         own = visitor.actor.key
 
@@ -310,13 +317,8 @@ class Conversation:
 
     async def _read(self, command: Read) -> None:
         visitor = self._visitor
-        watch = visitor.watch(command.room)
+        watch = self._joined(command, "read")
         if watch is None:
-            self._refuse(command, error(Code.NOT_JOINED))
-            return
-        denial = watch.rights.denial("read")
-        if denial is not None:
-            self._refuse(command, denied(denial))
             return
         mark = ReadMark(watch.room_id, visitor.actor, command.seq)
         public = watch.rights.kind == Room.Kind.PUBLIC
