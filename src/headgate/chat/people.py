@@ -27,11 +27,16 @@ _GUEST_SALT = "headgate.guest"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody who does something; `user` is None for guests and the system."""
+    """Somebody who does something; `user` is None for guests and the system.
+
+    `session` is a digest of the Django session that they came with, or empty:
+    logging out of that session ends what was opened with it.
+    """
 
     key: str
     name: str
     user: Any = None
+    session: str = ""
 
     @property
     def author(self) -> Author:
