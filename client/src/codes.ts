@@ -61,6 +61,18 @@ export const ERRORS = {
     retry: false,
     text: "You are banned from this room.",
   },
+  ticket_refused: {
+    number: 204,
+    http: 401,
+    retry: false,
+    text: "This ticket is not good any more.",
+  },
+  csrf_failed: {
+    number: 205,
+    http: 403,
+    retry: false,
+    text: "A cookie says who you are, and the CSRF token that must come with it is missing or wrong.",
+  },
   not_found: {
     number: 300,
     http: 404,
@@ -117,6 +129,8 @@ export const CLOSES = {
   rate_limited: { number: 4000, text: "Rate limit exceeded." },
   hello_timeout: { number: 4001, text: "No hello within 10 s." },
   unavailable: { number: 4002, text: "The server cannot serve this connection just now." },
+  identity_changed: { number: 4003, text: "Come back and show who you are." },
+  ticket_refused: { number: 4004, text: "Come back with a new ticket." },
   going_away: { number: 4012, text: "The server is going away." },
   connect_limited: { number: 4013, text: "Too many connections." },
   bad_commands: { number: 4500, text: "Too many bad commands." },

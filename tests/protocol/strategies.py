@@ -108,7 +108,7 @@ def values_of(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0
             return st.sampled_from(kind.values)
         case inspect.ListType():
             return st.lists(values_of(kind.item_type), max_size=3)
-        case inspect.DictType(value_type=inspect.AnyType()):
+        case inspect.AnyType() | inspect.DictType(value_type=inspect.AnyType()):
             return tame_json()
         case inspect.DictType():
             keys, items = values_of(kind.key_type), values_of(kind.value_type)

@@ -24,6 +24,8 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"
     MUTED = "muted"
     BANNED = "banned"
+    TICKET_REFUSED = "ticket_refused"
+    CSRF_FAILED = "csrf_failed"
     NOT_FOUND = "not_found"
     NOT_JOINED = "not_joined"
     ID_CONFLICT = "id_conflict"
@@ -40,6 +42,8 @@ class Close(IntEnum):
     RATE_LIMITED = 4000
     HELLO_TIMEOUT = 4001
     UNAVAILABLE = 4002
+    IDENTITY_CHANGED = 4003
+    TICKET_REFUSED = 4004
     GOING_AWAY = 4012
     CONNECT_LIMITED = 4013
     BAD_COMMANDS = 4500
@@ -119,6 +123,18 @@ ERRORS: dict[Code, ErrorInfo] = {
         retry=False,
         text="You are banned from this room.",
     ),
+    Code.TICKET_REFUSED: ErrorInfo(
+        number=204,
+        http=401,
+        retry=False,
+        text="This ticket is not good any more.",
+    ),
+    Code.CSRF_FAILED: ErrorInfo(
+        number=205,
+        http=403,
+        retry=False,
+        text="A cookie says who you are, and the CSRF token that must come with it is missing or wrong.",
+    ),
     Code.NOT_FOUND: ErrorInfo(
         number=300,
         http=404,
@@ -173,6 +189,8 @@ CLOSE_TEXTS: dict[Close, str] = {
     Close.RATE_LIMITED: "Rate limit exceeded.",
     Close.HELLO_TIMEOUT: "No hello within 10 s.",
     Close.UNAVAILABLE: "The server cannot serve this connection just now.",
+    Close.IDENTITY_CHANGED: "Come back and show who you are.",
+    Close.TICKET_REFUSED: "Come back with a new ticket.",
     Close.GOING_AWAY: "The server is going away.",
     Close.CONNECT_LIMITED: "Too many connections.",
     Close.BAD_COMMANDS: "Too many bad commands.",

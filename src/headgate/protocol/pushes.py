@@ -81,10 +81,14 @@ class Failure(Struct, kw_only=True):
     error: Error
 
 
-class Done(Struct, kw_only=True):
-    """The command was carried out and has nothing to tell."""
+class Done(Struct, kw_only=True, omit_defaults=True):
+    """The command was carried out.
+
+    `result` is what a project's own command answers; Headgate's have nothing to tell.
+    """
 
     reply: int
+    result: Any = None
 
 
 class Saved(Struct, kw_only=True):
