@@ -9,20 +9,31 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from django.core import signing
 
+from headgate.chat.profiles import has_profiles, profiles_of
 from headgate.protocol.fields import MAX_GUEST_NAME
 from headgate.protocol.pushes import Author
 
-__all__ = ["SYSTEM", "Actor", "actor_for", "author", "guest_token", "new_guest"]
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "actor_for",
+    "as_now",
+    "author",
+    "guest_token",
+    "key_of",
+    "new_guest",
+]
 
 Kind = Literal["user", "guest", "bot", "system", "deleted"]
 
 _KINDS: dict[str, Kind] = {"u": "user", "g": "guest", "b": "bot", "s": "system"}
 _GUEST_SALT = "headgate.guest"
+_MAX_NAME = 150  # characters of a user's name, as the log keeps them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +48,65 @@ class Actor:
     name: str
     user: Any = None
     session: str = ""
+    avatar_url: str | None = None
 
     @property
     def author(self) -> Author:
         """Return how others see this actor."""
-        return author(self.key, self.name)
+        return author(self.key, self.name, self.avatar_url)
 
 
 SYSTEM = Actor("s:", "")
 
 
-def author(key: str, name: str) -> Author:
+def author(key: str, name: str, avatar_url: str | None = None) -> Author:
     """Return the public author of a key and the name kept beside it."""
-    return Author(id=key, kind=_KINDS.get(key[:1], "deleted"), name=name)
+    return Author(key, _KINDS.get(key[:1], "deleted"), name, avatar_url)
 
 
 def actor_for(who: Any) -> Actor:
     """Return the actor for a user object; an `Actor` is returned as it is.
 
-    The name is the user's full name. A user name or an e-mail address is often
-    what somebody signs in with, so neither is shown.
+    The name is what the project's `PROFILES` say, and without them the user's full
+    name. A user name or an e-mail address is often what somebody signs in with, so
+    neither is shown. With `PROFILES` it is not to be called on an event loop.
 
     Raises:
         TypeError: For None, an anonymous user, or an unsaved one.
+        SynchronousOnlyOperation: On an event loop, where the project has `PROFILES`.
     """
     if isinstance(who, Actor):
         return who
+    key, unnamed = key_of(who), f"User {who.pk}"
+    if has_profiles():
+        # Whom the project does not show is not shown by another name of theirs.
+        profile = profiles_of([key]).get(key)
+        if profile is None:
+            return Actor(key, unnamed[:_MAX_NAME], who)
+        name = _clean_name(profile.name, _MAX_NAME) or unnamed
+        return Actor(key, name[:_MAX_NAME], who, avatar_url=profile.avatar_url)
+    full_name = getattr(who, "get_full_name", None)
+    name = (full_name() if full_name is not None else "") or unnamed
+    return Actor(key, name[:_MAX_NAME], who)
+
+
+def key_of(who: Any) -> str:
+    """Return the key of a user object or an `Actor`; raises `TypeError` for nobody."""
+    if isinstance(who, Actor):
+        return who.key
     if who is None or not getattr(who, "is_authenticated", False) or who.pk is None:
         raise TypeError(
             f"{who!r} is not somebody who can write: pass a saved user, "
             "headgate.chat.people.new_guest(name), or headgate.chat.people.SYSTEM.",
         )
-    full_name = getattr(who, "get_full_name", None)
-    name = (full_name() if full_name is not None else "") or f"User {who.pk}"
-    return Actor(f"u:{who.pk}", name[:150], who)
+    return f"u:{who.pk}"
+
+
+def as_now(actor: Actor, user: Any) -> Actor:
+    """Return an actor with their account, and their profile, as these are now."""
+    if not has_profiles():
+        return replace(actor, user=user)
+    return replace(actor_for(user), session=actor.session)
 
 
 def new_guest(name: str | None, token: str | None = None) -> Actor:
@@ -96,7 +132,7 @@ def guest_token(guest: Actor) -> str:
     return signing.dumps(kept, salt=_GUEST_SALT)
 
 
-def _clean_name(name: str | None) -> str:
+def _clean_name(name: str | None, longest: int = MAX_GUEST_NAME) -> str:
     """Return a name without what can hide or reorder text (controls, bidi marks)."""
     kept = (c for c in name or "" if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
-    return " ".join("".join(kept).split())[:MAX_GUEST_NAME].rstrip()
+    return " ".join("".join(kept).split())[:longest].rstrip()
