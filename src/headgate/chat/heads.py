@@ -1,19 +1,24 @@
-"""Comparing heads: how events written by other processes are noticed.
+"""Comparing heads: how what other processes write is noticed.
 
-Once a second the heads of the watched rooms are read, on SQLite only when the
-database file has changed (`PRAGMA data_version`). No relay is needed for that, and
-no relay that loses something can cause more than this delay.
+Once a second the heads of the watched rooms are read, and what was noted about
+people's access; on SQLite only when the database file has changed (`PRAGMA
+data_version`). No relay is needed for that, and no relay that loses something can
+cause more than this delay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from django.db import DatabaseError, connection, connections
 
-from headgate.chat.models import Room
+from headgate.chat.models import AccessChange, Room
+from headgate.chat.notices import MISSED_AFTER_SECONDS, PAGE, Notice, Notices
 from headgate.live.hub import Hub
 
 __all__ = ["HeadWatch"]
@@ -21,62 +26,147 @@ __all__ = ["HeadWatch"]
 logger = logging.getLogger("headgate.heads")
 
 INTERVAL_SECONDS = 1.0
+HINTED_SECONDS = 0.1  # at least, between looks for what this process has noted itself
+
+_EVERYTHING = Notice(AccessChange.What.ACCESS)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one look found."""
+
+    heads: list[tuple[int, int]] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    lost: bool = False
+    more: bool = False  # whether there are more notices to read
 
 
 class HeadWatch:
     """Compares heads on a thread of its own, whose connection stays the same.
 
     `data_version` says something only about two looks through one connection.
+
+    Args:
+        hub: Whose rooms are compared.
+        changed: Called with what was noted about people's access.
+        lost: Called when some of that may have come and gone unseen.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        changed: Callable[[Sequence[Notice]], None],
+        lost: Callable[[], None],
+    ) -> None:
         self._hub = hub
+        self._changed = changed
+        self._lost = lost
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="headgate-heads")
+        self._notices = Notices()
         # The file's version at the last look, and the rooms looked for: a room that
         # was added since must be looked for even in an unchanged file.
-        self._seen: tuple[int, list[int]] | None = None
+        self._version: int | None = None
+        self._watched: list[int] = []
         self._away = False
+        self._looked_at = time.monotonic()
+        self._hinted = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def hint(self) -> None:
+        """Look for notices now: there is one from this process."""
+        self._hinted.set()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        due = loop.time() + INTERVAL_SECONDS
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
-            self._hub.sweep()
-            watched = sorted(self._hub.rooms)
+            watched = None
+            if not await self._hint_before(due):
+                due = loop.time() + INTERVAL_SECONDS
+                self._hub.sweep()
+                watched = sorted(self._hub.rooms)
             try:
-                moved = await loop.run_in_executor(self._thread, self._look, watched)
+                seen = await loop.run_in_executor(self._thread, self._look, watched)
+                self._tell(seen)
             except Exception:  # whatever it is, the next second is another chance
                 logger.exception("heads_failed")
                 continue
-            for room_id, head in moved:
-                self._hub.reach(room_id, head)
+            if seen.more:
+                self._hinted.set()
+            elif watched is None:
+                await asyncio.sleep(HINTED_SECONDS)
 
-    def _look(self, watched: list[int]) -> list[tuple[int, int]]:
+    async def _hint_before(self, due: float) -> bool:
+        """Wait for a hint until then, and return whether there was one."""
         try:
-            heads = self._heads(watched)
+            async with asyncio.timeout_at(due):
+                await self._hinted.wait()
+        except TimeoutError:
+            return False
+        self._hinted.clear()
+        return True
+
+    def _tell(self, seen: _Seen) -> None:
+        if seen.lost:
+            self._lost()
+        if seen.notices:
+            self._changed(seen.notices)
+        for room_id, head in seen.heads:
+            self._hub.reach(room_id, head)
+
+    def _look(self, watched: list[int] | None) -> _Seen:
+        """Compare the heads of rooms, and look for notices; None: for notices alone."""
+        try:
+            seen = self._compare(watched)
         except DatabaseError as exc:
             if not self._away:
                 logger.warning("heads_away error=%s", exc)
             self._away = True
             connection.close()
-            self._seen = None
-            return []
+            self._version = None
+            return _Seen()
         if self._away:
             logger.warning("heads_back")
         self._away = False
-        return heads
+        self._looked_at = time.monotonic()
+        return seen
+
+    def _compare(self, watched: list[int] | None) -> _Seen:
+        seen = _Seen()
+        moved = watched is not None and self._moved()
+        if watched and (moved or watched != self._watched):
+            seen.heads = self._heads(watched)
+        if watched is not None:
+            self._watched = watched
+        if moved or watched is None:
+            everything = self._make_sure(seen)
+            # The last thing that can fail: each notice is read once.
+            seen.notices = self._notices.look()
+            seen.more = len(seen.notices) == PAGE
+            seen.notices += everything
+        return seen
+
+    def _make_sure(self, seen: _Seen) -> list[Notice]:
+        """Return what to add to the notices when the database was away."""
+        unseen_seconds = time.monotonic() - self._looked_at
+        if not self._away and unseen_seconds < MISSED_AFTER_SECONDS:
+            return []
+        seen.lost = self._notices.missed(unseen_seconds)
+        return [_EVERYTHING]
+
+    def _moved(self) -> bool:
+        """Return whether somebody may have written since the last time."""
+        if connection.vendor != "sqlite":
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            (version,) = cursor.fetchone()
+        moved = bool(version != self._version)
+        self._version = version
+        return moved
 
     def _heads(self, watched: list[int]) -> list[tuple[int, int]]:
-        if not watched:
-            return []
-        if connection.vendor == "sqlite":
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA data_version")
-                (version,) = cursor.fetchone()
-            if self._seen == (version, watched):
-                return []
-            self._seen = (version, watched)
         rooms = Room.objects.filter(pk__in=watched)
         return list(rooms.values_list("pk", "head"))
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from headgate.protocol.fields import ROOM_PATTERN, RULES
 
-__all__ = ["Event", "Member", "Message", "Room"]
+__all__ = ["AccessChange", "Event", "Member", "Message", "Room"]
 
 
 def new_epoch() -> str:
@@ -55,10 +55,10 @@ class Room(models.Model):
     class Meta:
         verbose_name = _("room")
         verbose_name_plural = _("rooms")
-        indexes = [  # noqa: RUF012 - Django's idiom
-            models.Index(
+        constraints = [  # noqa: RUF012 - Django's idiom
+            models.UniqueConstraint(
                 fields=["subject_type", "subject_id"],
-                name="headgate_room_subject",
+                name="headgate_room_subject_once",
                 condition=~Q(subject_type=""),
             ),
         ]
@@ -224,3 +224,47 @@ class Message(Event):
         proxy = True
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+
+
+class AccessChange(models.Model):
+    """A notice that somebody's access may have ended, for every process to read.
+
+    Written by `headgate.chat.access`, in the transaction that changes it, and
+    deleted when every process has long seen it: a notice, not a record.
+    """
+
+    class What(models.TextChoices):
+        """What has to be looked at again."""
+
+        ACCESS = "access", _("access")  # rights: of one person, in one room, or all
+        LOGOUT = "logout", _("logout")  # the connections of one session
+        USER = "user", _("user")  # whether an account still is what it was
+
+    what = models.CharField(max_length=6, choices=What.choices)
+    author_key = models.CharField(max_length=64, blank=True)
+    room = models.ForeignKey(
+        Room,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # there are few rows, and none is looked for by its room
+    )
+    session = models.CharField(max_length=32, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("access change")
+        verbose_name_plural = _("access changes")
+        default_permissions = ()
+        indexes = [  # noqa: RUF012 - Django's idiom
+            models.Index(fields=["at"], name="headgate_access_at"),
+            models.Index(
+                fields=["session"],
+                name="headgate_access_session",
+                condition=~Q(session=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.pk}"

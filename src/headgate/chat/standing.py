@@ -1,40 +1,59 @@
 """Open connections and people's standing: cut who was removed, ask again for others.
 
 Sees each run of events before it goes out, so that nothing after a removal reaches
-whoever was removed.
+whoever was removed. Logouts, and accounts and rights that may have changed, come as
+notices; the accounts of everybody are looked at again now and then as well, since
+not every change is noted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
+from headgate.chat.models import AccessChange
+from headgate.chat.notices import Notice
 from headgate.chat.permissions import Deny
+from headgate.chat.profiles import outdate
 from headgate.chat.reader import Reader
-from headgate.chat.rooms import enter
-from headgate.live.connection import Watch
+from headgate.chat.recheck import Account, Answer, Recheck
+from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
 from headgate.live.node import Node
-from headgate.live.ports import LogUnavailable
-from headgate.protocol.pushes import LogEvent, Membership, Rooms
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Close, Code
+from headgate.protocol.pushes import Error, LogEvent, Membership, Rooms
 
 __all__ = ["Standing"]
 
-logger = logging.getLogger("headgate.standing")
+SWEEP_SECONDS = 60.0  # between looks at all accounts
+# After a notice, those who come in may still have been let in by what it ended: a
+# session is read at the handshake, and hello may take 10 s.
+DOUBT_SECONDS = 60.0
+# Before a connection is closed after a change of password: the answer that sets the
+# new cookie is on its way, and whoever is still signed in comes back with that.
+COOKIE_SECONDS = 0.5
 
-RETRY_SECONDS = 1.0  # between questions while the database is away
+_ENDS = {"removed": Deny(Code.NOT_FOUND), "banned": Deny(Code.BANNED)}
 
-_ENDS = frozenset({"removed", "banned"})
+_LOGGED_OUT = error(Code.UNAUTHENTICATED, "You have signed out.")
+_GONE = error(Code.FORBIDDEN, "This account is not active any more.")
+_CHANGED = error(Code.UNAUTHENTICATED, "Show again who you are.")
 
 
 class Standing:
-    """Keeps what open connections may do in step with the log."""
+    """Keeps what open connections may do in step with the log, and with accounts."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._asking: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._recheck = Recheck(reader, self._found)
+        self._sweeping = self._loop.create_task(self._sweep())
+        self._doubt_until = 0.0
         self.node: Node | None = None
+        # Counts what may have changed rights, for whoever is coming into a room.
+        self.changes = 0
+
+    # --- the log ---
 
     def told(self, room_id: int, events: Sequence[LogEvent]) -> None:
         """Look for memberships in a run of events that is about to go out."""
@@ -43,9 +62,10 @@ class Standing:
                 self._note(room_id, event.seq)
                 for watch in self._watches_of(room_id, event.member.id):
                     if event.change in _ENDS:
-                        self._cut(watch, event.room, events[: place + 1])
+                        denial = _ENDS[event.change]
+                        self._cut(watch, event.room, events[: place + 1], denial)
                     else:
-                        self._ask(watch, event.room)
+                        self.ask(watch)
 
     def _note(self, room_id: int, seq: int) -> None:
         """Have those ask again who asked before this event and watch after it."""
@@ -59,10 +79,18 @@ class Standing:
         watches = self.node.hub.live_watches(room_id)
         return [watch for watch in watches if watch.connection.owner.key == key]
 
-    def _cut(self, watch: Watch, room: str, last: Sequence[LogEvent]) -> None:
+    def _cut(
+        self,
+        watch: Watch,
+        room: str,
+        last: Sequence[LogEvent],
+        denial: Deny,
+    ) -> None:
         """End a watch; the event that ended it is the last that the client gets.
 
         What stands before it in the same run is still theirs, unless they are behind.
+        In plain mode there is nothing without the room, and in an event stream
+        nothing without the last one.
         """
         if self.node is None:
             return
@@ -71,33 +99,130 @@ class Standing:
         for event in last[:-1]:
             if not watch.live or not connection.put_event(Shared(event)):
                 break
-        if connection.mode is Mode.V1:
+        if connection.mode is not Mode.PLAIN:
             for event in last[-1:]:
                 connection.put_message(event)
             connection.put_message(Rooms(left=[room]))
-        self.node.touch(connection)
+            self.node.touch(connection)
+        streams = connection.mode is Mode.STREAM and watch.begun
+        if connection.mode is Mode.PLAIN or (streams and not connection.watches):
+            failure = error(denial.code, denial.text)
+            connection.end(Close.ACCESS_REVOKED, failure, after_what_waits=True)
 
-    def _ask(self, watch: Watch, room: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._renew(watch, room))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+    def ask(self, watch: Watch) -> None:
+        """Decide again what somebody may do in a room, before all that was noted."""
+        self._recheck.place(watch, soon=True)
 
-    async def _renew(self, watch: Watch, room: str) -> None:
-        """Decide again what somebody may do in a room."""
-        while True:
-            try:
-                found = await self._reader.run(enter, watch.connection.owner, room)
-            except LogUnavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if isinstance(found, Deny):
-                self._cut(watch, room, ())
-            else:
-                watch.rights = found
+    # --- notices ---
+
+    def changed(self, notices: Sequence[Notice]) -> None:
+        """Follow what was noted about people's access."""
+        what = AccessChange.What
+        self._doubt_until = self._loop.time() + DOUBT_SECONDS
+        for notice in notices:
+            if notice.what != what.LOGOUT and notice.room_id is None:
+                outdate(notice.author_key)
+        sessions = {each.session for each in notices if each.what == what.LOGOUT}
+        self._close_sessions(sessions - {""})
+        people = {each.author_key for each in notices if each.what == what.USER}
+        for connection in self._connections():
+            if connection.owner.key in people:
+                self._recheck.person(connection)
+        self._access_changed({each for each in notices if each.what == what.ACCESS})
+
+    def lost(self) -> None:
+        """Notices were missed: confirm all that can be, and have the others come back.
+
+        Whether a session has ended only its notice says.
+        """
+        self._doubt_until = self._loop.time() + DOUBT_SECONDS
+        for connection in self._connections():
+            if connection.owner.session:
+                self._end(connection, Close.IDENTITY_CHANGED, _CHANGED)
+        self._access_changed({Notice(AccessChange.What.ACCESS)})
+
+    def came(self, connection: Connection) -> None:
+        """Look at somebody who has just come in, if they came while access changed."""
+        if self._loop.time() < self._doubt_until:
+            self._recheck.person(connection)
+
+    def _connections(self) -> list[Connection]:
+        return [] if self.node is None else list(self.node.connections)
+
+    def _close_sessions(self, sessions: set[str]) -> None:
+        if sessions:
+            for connection in self._connections():
+                if connection.owner.session in sessions:
+                    self._end(connection, Close.ACCESS_REVOKED, _LOGGED_OUT)
+
+    def _access_changed(self, notices: set[Notice]) -> None:
+        if not notices:
             return
+        self.changes += 1
+        # Of somebody, or of everybody under the empty key: None stands for all rooms.
+        rooms: dict[str, set[int | None]] = {}
+        for notice in notices:
+            rooms.setdefault(notice.author_key, set()).add(notice.room_id)
+        everybody = rooms.get("", set())
+        for connection in self._connections():
+            where = everybody | rooms.get(connection.owner.key, set())
+            if None in where:
+                self._recheck.person(connection)
+            for watch in connection.watches.values():
+                if None in where or watch.room_id in where:
+                    self._recheck.place(watch)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for connection in self._connections():
+                if connection.owner.user is not None:
+                    self._recheck.person(connection)
+
+    # --- what follows ---
+
+    def _found(
+        self,
+        connection: Connection,
+        watch: Watch | None,
+        answer: Answer,
+    ) -> None:
+        """Act on how somebody stands now."""
+        if answer.account is Account.LOGGED_OUT:
+            self._end(connection, Close.ACCESS_REVOKED, _LOGGED_OUT)
+        elif answer.account is Account.GONE:
+            self._end(connection, Close.ACCESS_REVOKED, _GONE)
+        elif answer.account is Account.CHANGED:
+            self._loop.call_later(
+                COOKIE_SECONDS,
+                self._end,
+                connection,
+                Close.IDENTITY_CHANGED,
+                _CHANGED,
+            )
+        else:
+            # The user as they are now: their permissions in the project are kept there.
+            connection.owner = answer.actor
+            if watch is not None:
+                self._place_found(watch, answer)
+
+    def _place_found(self, watch: Watch, answer: Answer) -> None:
+        if watch.connection.watches.get(watch.room_id) is not watch:
+            return  # left meanwhile
+        if isinstance(answer.rights, Deny):
+            self._cut(watch, watch.rights.slug, (), answer.rights)
+        else:
+            watch.rights = answer.rights
+
+    def _end(self, connection: Connection, close: Close, failure: Error) -> None:
+        """Close a connection; nothing that waits for it is delivered any more."""
+        if self.node is not None:
+            for watch in list(connection.watches.values()):
+                self.node.hub.leave(watch)
+        connection.end(close, failure)
 
     async def close(self) -> None:
         """Stop asking."""
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        self._sweeping.cancel()
+        await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self._recheck.close()
