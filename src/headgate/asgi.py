@@ -1,25 +1,81 @@
-"""Putting HTTP and WebSockets into one ASGI application."""
+"""Putting HTTP, WebSockets and the event stream into one ASGI application."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
 
-from headgate.routing import websocket_urlpatterns
+from headgate.chat.consumer import ChatConsumer
+from headgate.chat.engine import close_engine, engine
+from headgate.chat.places import STREAM, path_in_project, place, room_in
+from headgate.chat.stream import EventStream
 
 __all__ = ["with_chat"]
 
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
-def with_chat(django_application: Any) -> Any:
-    """Return an application that serves Django's HTTP and the chat's WebSockets.
 
-    Call it after `get_asgi_application()`, which makes Django's apps ready.
+def with_chat(
+    django_application: Any,
+    *,
+    consumer: ChatConsumer | None = None,
+) -> Any:
+    """Return an application that serves Django's HTTP and the chat.
+
+    Call it after `get_asgi_application()`, which makes Django's apps ready. The
+    chat's places are those of `include("headgate.urls")`, under whatever prefix.
+
+    Args:
+        django_application: What serves all other requests.
+        consumer: One of a subclass of `ChatConsumer`, for what the project does in
+            its own way.
     """
-    return ProtocolTypeRouter(
-        {
-            "http": django_application,
-            "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
-        },
-    )
+    return _WithChat(django_application, consumer or ChatConsumer())
+
+
+class _WithChat:
+    """Django, and beside it what Django's own handler cannot serve."""
+
+    def __init__(self, django_application: Application, consumer: ChatConsumer) -> None:
+        self._django = django_application
+        self._stream: Application = AuthMiddlewareStack(EventStream())
+        self._socket: Application = AuthMiddlewareStack(consumer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, one WebSocket, or the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        # This loop lives as long as the process: requests may use its journal.
+        engine()
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send)
+        elif path_in_project(scope) == place(STREAM):
+            await self._stream(scope, receive, send)
+        else:
+            await self._django(scope, receive, send)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        room = room_in(path_in_project(scope))
+        if room is None:
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": 1000})  # which is a 403
+            return
+        route = {"args": (), "kwargs": {"room": room}}
+        await self._socket({**scope, "url_route": route}, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Follow the server's start and stop; at the stop, write what was accepted."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await close_engine()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await send({"type": "lifespan.startup.complete"})

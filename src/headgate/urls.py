@@ -1,11 +1,17 @@
-"""The HTTP URLs of Headgate, for a project's `include("headgate.urls")`."""
+"""The HTTP URLs of Headgate, for a project's `include("headgate.urls")`.
+
+The page is among them where `headgate.web` is installed.
+"""
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
 __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("headgate.web.urls")),
+    path("", include("headgate.chat.urls")),
 ]
+if apps.is_installed("headgate.web"):
+    urlpatterns.append(path("", include("headgate.web.urls")))

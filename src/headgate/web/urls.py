@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path, register_converter
+from django.urls import path
 
-from headgate.protocol.codec import is_room_slug
+from headgate.chat import converters  # noqa: F401 - registers what the paths use
 from headgate.web import views
 
-__all__ = ["RoomConverter", "app_name", "urlpatterns"]
-
-
-class RoomConverter:
-    """A room's name in a path, by the one pattern of the protocol."""
-
-    regex = "[^/]+"
-
-    def to_python(self, value: str) -> str:
-        """Return the name; one that names no room matches no URL."""
-        if not is_room_slug(value):
-            raise ValueError(value)
-        return value
-
-    def to_url(self, value: str) -> str:
-        """Return the name as it stands in the URL."""
-        return value
-
-
-register_converter(RoomConverter, "headgate_room")
+__all__ = ["app_name", "urlpatterns"]
 
 app_name = "headgate_web"
 

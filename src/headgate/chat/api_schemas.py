@@ -1,0 +1,119 @@
+"""What the HTTP API takes and answers, beside what the wire has already.
+
+Field names are those of the wire, and the OpenAPI description is made from these
+structs, so that it says what is sent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from headgate.protocol.fields import MAX_ROOMS, GuestName, RoomSlug
+from headgate.protocol.pushes import Author, Deleted, Edited, Membership, Message
+
+__all__ = [
+    "Connect",
+    "Connected",
+    "EventsRead",
+    "Limits",
+    "MessagesRead",
+    "PlainPosted",
+    "Posted",
+    "RoomShown",
+    "RoomsShown",
+]
+
+
+class Connect(Struct, kw_only=True):
+    """Which rooms somebody wants to join, and the name that a guest wants."""
+
+    rooms: Annotated[list[RoomSlug], Meta(max_length=MAX_ROOMS)] = []
+    name: GuestName | None = None
+
+
+class Connected(Struct, kw_only=True, omit_defaults=True):
+    """The descriptor: what it takes to open a WebSocket as `user`.
+
+    `ticket` is good once, and for `ticket_expires_in_ms`. `guest`, presented again in
+    the header `Headgate-Guest`, makes the same guest. `limits` are the policies that
+    apply; there are none yet.
+    """
+
+    url: str
+    protocol: str
+    ticket: str
+    ticket_expires_in_ms: int
+    rooms: list[str]
+    limits: list[dict[str, Any]]
+    user: Author
+    guest: str | None = None
+
+
+class RoomShown(Struct, kw_only=True, omit_defaults=True):
+    """A room as it stands for the caller.
+
+    `read` is their read mark. `unread` counts messages and stops at 100. `role` is
+    there for members.
+    """
+
+    room: str
+    title: str
+    kind: Literal["public", "group", "direct"]
+    head: int
+    epoch: str
+    read: int
+    unread: int
+    role: Literal["owner", "moderator", "member"] | None = None
+
+
+class RoomsShown(Struct, kw_only=True, omit_defaults=True):
+    """A page of rooms by their names; `next` is the `after` of the next page."""
+
+    rooms: list[RoomShown]
+    next: str | None = None
+
+
+class MessagesRead(Struct, kw_only=True):
+    """Messages as they are at `head`, in ascending order; `more` are there beyond."""
+
+    room: str
+    messages: list[Message]
+    head: int
+    epoch: str
+    more: bool
+
+
+class EventsRead(Struct, kw_only=True):
+    """Events as they happened, in ascending order; `more` are there beyond."""
+
+    room: str
+    events: list[Message | Edited | Deleted | Membership]
+    head: int
+    epoch: str
+    more: bool
+
+
+class Posted(Struct, kw_only=True, omit_defaults=True):
+    """The event is saved, with this seq. The same again gives the first seq."""
+
+    seq: int
+    at: str
+    client_id: str | None = None
+
+
+class PlainPosted(Struct, kw_only=True, omit_defaults=True):
+    """The answer to a message that was posted to the WebSocket's own URL."""
+
+    message: Literal["Message received and saved."]
+    seq: int
+    at: str
+    client_id: str | None = None
+    connect: Connected
+
+
+class Limits(Struct, kw_only=True):
+    """What the caller has left of each policy; there are none yet."""
+
+    limits: list[dict[str, Any]]

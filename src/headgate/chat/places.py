@@ -1,0 +1,65 @@
+"""Where the chat's URLs are in this project, whatever prefix it is mounted under.
+
+`include("headgate.urls")` may stand anywhere, behind `FORCE_SCRIPT_NAME` or a server's
+root_path. So the places of the WebSocket and of the stream are those that Django
+would reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, get_script_prefix, reverse
+
+__all__ = ["SOCKET", "STREAM", "path_in_project", "place", "room_in", "socket_url"]
+
+SOCKET = "headgate_chat:socket"
+STREAM = "headgate_chat:stream"
+
+# Where they are for a project that mounts the WebSocket alone.
+_UNMOUNTED = {SOCKET: "ws/chat/", STREAM: "api/v1/stream"}
+
+
+def place(name: str) -> str:
+    """Return the path of a URL name from the root of the project.
+
+    Without a prefix that the server or FORCE_SCRIPT_NAME puts before it.
+    """
+    try:
+        return "/" + reverse(name).removeprefix(get_script_prefix())
+    except NoReverseMatch:
+        return "/" + _UNMOUNTED[name]
+
+
+def path_in_project(scope: MutableMapping[str, Any]) -> str:
+    """Return the path that a scope asks for, from the root of the project.
+
+    As Django computes `path_info`.
+    """
+    path: str = scope["path"]
+    prefix: str = settings.FORCE_SCRIPT_NAME or scope.get("root_path") or ""
+    return path.removeprefix(prefix.rstrip("/")) or "/"
+
+
+def room_in(path: str) -> str | None:
+    """Return the room that a WebSocket's path names: "" for none yet.
+
+    None where the path is no WebSocket of the chat's.
+    """
+    socket = place(SOCKET)
+    if not path.startswith(socket):
+        return None
+    room = path.removeprefix(socket)
+    if not room:
+        return ""
+    return room[:-1] if room.endswith("/") and room.count("/") == 1 else None
+
+
+def socket_url(request: HttpRequest) -> str:
+    """Return the absolute `ws(s)://` URL of the WebSocket, as the client sees it."""
+    path = get_script_prefix() + place(SOCKET).removeprefix("/")
+    secure = "wss" if request.is_secure() else "ws"
+    return f"{secure}://{request.get_host()}{path}"

@@ -1,0 +1,117 @@
+"""`with_chat`: one application, under whatever prefix the project has."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import pytest
+from channels.testing import ApplicationCommunicator
+from django.conf import settings as django_settings
+from django.core.asgi import get_asgi_application
+from django.urls import include, path
+from pytest_django import Settings
+
+from headgate.asgi import with_chat
+from headgate.chat.engine import Engine, started_engine
+from headgate.chat.models import Room
+from headgate.chat.places import SOCKET, place
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def urlconf(prefix: str) -> Any:
+    module: Any = types.ModuleType("urls_of_a_project")
+    module.urlpatterns = [path(prefix, include("headgate.urls"))]
+    return module
+
+
+def handshake(path: str, root_path: str = "") -> dict[str, Any]:
+    return {
+        "type": "websocket",
+        "asgi": {"version": "3.0"},
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": root_path,
+        "query_string": b"",
+        "headers": [(b"host", b"testserver")],
+        "subprotocols": [],
+        "client": ("127.0.0.1", 5000),
+        "server": ("testserver", 80),
+        "scheme": "ws",
+        "extensions": {},
+    }
+
+
+async def answer(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return what a handshake is answered with, and leave."""
+    application = with_chat(get_asgi_application())
+    talk = ApplicationCommunicator(application, scope)
+    await talk.send_input({"type": "websocket.connect"})
+    found: dict[str, Any] = await talk.receive_output(5)
+    if found["type"] == "websocket.accept":
+        await talk.send_input({"type": "websocket.disconnect", "code": 1001})
+    await talk.wait(5)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("prefix", "force", "root_path", "asked"),
+    [
+        ("", None, "", "/ws/chat/general/"),
+        ("sub/", None, "", "/sub/ws/chat/general/"),
+        ("a/b/", None, "", "/a/b/ws/chat/general/"),
+        ("", None, "/app", "/app/ws/chat/general/"),
+        ("sub/", None, "/app", "/app/sub/ws/chat/general/"),
+        ("sub/", "/app", "", "/app/sub/ws/chat/general/"),
+        ("", "/app/", "", "/app/ws/chat/general/"),
+        # A proxy that takes the prefix away before it passes the request on.
+        ("", "/app", "", "/ws/chat/general/"),
+    ],
+)
+async def test_the_socket_is_where_the_project_mounts_it(
+    settings: Settings,
+    chat: Engine,
+    room: Room,
+    prefix: str,
+    force: str | None,
+    root_path: str,
+    asked: str,
+) -> None:
+    settings.HEADGATE = {"GUESTS": True}
+    settings.ROOT_URLCONF = urlconf(prefix)
+    settings.FORCE_SCRIPT_NAME = force
+    assert (await answer(handshake(asked, root_path)))["type"] == "websocket.accept"
+
+
+@pytest.mark.parametrize(
+    "asked", ["/", "/elsewhere/", "/ws/chat/general/", "/sub/ws/chat/a/b/"]
+)
+async def test_another_path_is_refused(
+    settings: Settings, chat: Engine, asked: str
+) -> None:
+    settings.ROOT_URLCONF = urlconf("sub/")
+    found = await answer(handshake(asked))
+    assert found["type"] == "websocket.close"
+
+
+async def test_a_project_that_mounts_the_socket_alone_has_it_at_the_root(
+    settings: Settings,
+) -> None:
+    module: Any = types.ModuleType("urls_without_the_chat")
+    module.urlpatterns = []
+    settings.ROOT_URLCONF = module
+    assert place(SOCKET) == "/ws/chat/"
+
+
+async def test_the_engine_ends_with_the_server(chat: Engine) -> None:
+    application = with_chat(get_asgi_application())
+    talk = ApplicationCommunicator(application, {"type": "lifespan"})
+    await talk.send_input({"type": "lifespan.startup"})
+    assert await talk.receive_output(5) == {"type": "lifespan.startup.complete"}
+    assert started_engine() is chat
+    await talk.send_input({"type": "lifespan.shutdown"})
+    assert await talk.receive_output(5) == {"type": "lifespan.shutdown.complete"}
+    await talk.wait(5)
+    assert django_settings.ROOT_URLCONF
+    assert started_engine() is None
