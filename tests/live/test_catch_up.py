@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 import pytest
 
 from headgate.live.node import Node
+from headgate.protocol.pushes import LogEvent
 from tests.live.parts import (
     MemoryLog,
     SlowSink,
@@ -73,6 +75,34 @@ async def test_whoever_reads_nothing_is_behind_and_keeps_the_place(
     await until(lambda: slow.watches[1].live)
     await turns()
     assert seqs(sink) == list(range(1, 301))
+
+
+class Page(list[LogEvent]):
+    """A list that can be referred to weakly."""
+
+
+async def test_whoever_reads_nothing_keeps_no_page_of_the_log(
+    log: MemoryLog,
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One page may have megabytes, and there may be thousands who do not read."""
+    pages: list[weakref.ref[Page]] = []
+    read = log.events
+
+    async def events(*where: int) -> Page:
+        page = Page(await read(*where))
+        pages.append(weakref.ref(page))
+        return page
+
+    monkeypatch.setattr(log, "events", events)
+    log.write(1, 400, "x" * 50)
+    slow, _ = connect(SlowSink(0), limit_bytes=500)
+    await join(node, slow, 1, after=0)
+    await until(lambda: not slow.outbox.roomy)
+    await turns()
+
+    assert [page() for page in pages] == [None]
 
 
 async def test_somebody_can_fall_behind_again_and_again(

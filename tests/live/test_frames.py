@@ -7,14 +7,27 @@ from hypothesis import strategies as st
 from websockets.frames import Frame as PeerFrame
 from websockets.frames import Opcode
 
-from headgate.live.frames import Frame, Mode, Shared, frame_of, text_frame
+from headgate.live.frames import (
+    Frame,
+    Mode,
+    Shared,
+    StreamPush,
+    frame_of,
+    text_frame,
+)
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
 from headgate.protocol.pushes import (
     Author,
     Deleted,
+    Failure,
     Gap,
     Message,
+    ReadMark,
     Reset,
+    Rooms,
     TypingSignal,
+    Welcome,
 )
 
 ADA = Author("u:1", "user", "Ada")
@@ -84,3 +97,55 @@ def test_plain_mode_tells_messages_gaps_and_resets(push: object, said: object) -
     frame = Shared(push).frame(Mode.PLAIN)
 
     assert (None if frame is None else msgspec.json.decode(frame.payload)) == said
+
+
+WELCOME = Welcome(user=ADA, rooms={}, limits=[], heartbeat_ms=1, max_message_bytes=1)
+ENDED = Failure(reply=None, error=error(Code.FORBIDDEN))
+
+
+@pytest.mark.parametrize("first", list(Mode))
+def test_the_stream_says_the_very_bytes_of_v1(first: Mode) -> None:
+    shared = Shared(HI)
+    shared.frame(first)  # whichever was asked for before
+    stream, v1 = shared.frame(Mode.STREAM), shared.frame(Mode.V1)
+
+    assert stream is shared.frame(Mode.STREAM)
+    assert stream is not None
+    assert v1 is not None
+    assert stream.payload == b"event: message\ndata: " + v1.payload + b"\n"
+    assert stream.size == len(stream.payload)
+
+
+@pytest.mark.parametrize(
+    ("push", "name", "place"),
+    [
+        (HI, b"message", ("general", 7, None)),
+        (
+            Deleted(room="general", seq=8, target=7, author=ADA, at=AT),
+            b"deleted",
+            ("general", 8, None),
+        ),
+        (Gap(room="general", from_=3, to=9), b"gap", ("general", 9, None)),
+        (
+            Reset(room="general", oldest=1, head=9, epoch="e"),
+            b"reset",
+            ("general", 9, "e"),
+        ),
+        (TypingSignal(room="general", author=ADA, typing=True), b"typing", None),
+        (ReadMark(room="general", author=ADA, seq=4), b"read", None),
+        (Rooms(left=["general"]), b"rooms", None),
+        (WELCOME, b"welcome", None),
+        (ENDED, b"failure", None),
+    ],
+)
+def test_the_stream_knows_where_a_push_leads(
+    push: object, name: bytes, place: tuple[str, int, str | None] | None
+) -> None:
+    said = frame_of(push, Mode.STREAM)
+
+    assert isinstance(said, StreamPush)
+    assert said.payload.startswith(b"event: " + name + b"\ndata: {")
+    if place is None:
+        assert said.room is None
+    else:
+        assert (said.room, said.seq, said.epoch) == place

@@ -66,6 +66,7 @@ async def catch_up(
             watch.position = room.head
             continue
         _feed(watch, [Shared(event) for event in events])
+        del events  # a page may have megabytes: nobody who does not read keeps one
         touch(connection)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from headgate.live.frames import Frame, Mode, Shared, frame_of
 from headgate.live.outbox import Outbox
 from headgate.live.ports import Sink
+from headgate.protocol.codec import plain_failure
+from headgate.protocol.codes import Close
+from headgate.protocol.pushes import Error, Failure
 
 __all__ = ["Connection", "Watch"]
 
@@ -45,10 +48,12 @@ class Connection:
         "catching_up",
         "closed",
         "dirty",
+        "ending",
         "mode",
         "outbox",
         "owner",
         "sink",
+        "task",
         "watches",
     )
 
@@ -70,6 +75,10 @@ class Connection:
         # Whether it waits for the node's next flush.
         self.dirty = False
         self.closed = False
+        # What serves it, cancelled when it is ended from the side; None where there
+        # is nothing left to interrupt.
+        self.task: asyncio.Task[Any] | None = None
+        self.ending: Close | None = None
 
     @property
     def behind(self) -> Watch | None:
@@ -84,7 +93,7 @@ class Connection:
 
     def put_message(self, message: Any) -> None:
         """Queue a reply or push for this connection alone."""
-        self.put(frame_of(message))
+        self.put(frame_of(message, self.mode))
 
     def put_event(self, shared: Shared) -> bool:
         """Queue an event, and return False where there is no room for it."""
@@ -94,3 +103,29 @@ class Connection:
         if frame is not None:
             self.outbox.put(frame)
         return True
+
+    def end(
+        self,
+        close: Close,
+        failure: Error | None,
+        *,
+        after_what_waits: bool = False,
+    ) -> None:
+        """End it from the side: say why, and have what serves it close with a code.
+
+        What waits in the outbox is given up, unless that is still theirs. The caller
+        has taken its watches away.
+        """
+        if self.closed:
+            return
+        if not after_what_waits:
+            self.outbox.take_all()
+        if failure is not None:
+            plain = self.mode is Mode.PLAIN
+            self.put_message(
+                plain_failure(failure) if plain else Failure(reply=None, error=failure),
+            )
+        self.closed = True
+        self.ending = close
+        if self.task is not None:
+            self.task.cancel()

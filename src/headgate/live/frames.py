@@ -1,7 +1,8 @@
 """A push, encoded once for all who get it.
 
 What a push looks like depends on the connection's mode alone, so its text and its
-WebSocket frame are made at first use and shared by every connection.
+WebSocket frame are made at first use and shared by every connection. In the event
+stream the line `id:` is the connection's own, and its sink adds it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from headgate.protocol.codec import encode
 from headgate.protocol.pushes import (
+    EVENTS,
     Gap,
     Message,
     PlainGap,
@@ -21,17 +23,18 @@ from headgate.protocol.pushes import (
     Reset,
 )
 
-__all__ = ["Frame", "Mode", "Shared", "frame_of", "text_frame"]
+__all__ = ["Frame", "Mode", "Shared", "StreamPush", "frame_of", "text_frame"]
 
 _SHORT = 126  # RFC 6455, section 5.2: below, the length is in the second byte
 _MEDIUM = 1 << 16  # below, the length is in two more bytes
 
 
 class Mode(Enum):
-    """The two dialects of the wire."""
+    """The two dialects of the wire, and the first one's pushes as an event stream."""
 
     V1 = "headgate.v1"
     PLAIN = "headgate.plain"
+    STREAM = "stream"
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -70,8 +73,41 @@ class Frame:
         return self._ready
 
 
-def frame_of(message: Any) -> Frame:
-    """Return the frame of a reply or push for one connection."""
+class StreamPush(Frame):
+    """A push as the event stream says it: its lines but for the id and the empty one.
+
+    `room` and `seq` are the place in a log that a client has reached with it, `epoch`
+    the log's life where the push begins another; `room` is None where no place is
+    changed.
+    """
+
+    __slots__ = ("epoch", "room", "seq")
+
+    def __init__(self, push: Any, payload: bytes) -> None:
+        super().__init__(b"event: %b\ndata: %b\n" % (_name(push), payload))
+        self.room: str | None = None
+        self.seq = 0
+        self.epoch: str | None = None
+        if isinstance(push, EVENTS):
+            self.room, self.seq = push.room, push.seq
+        elif isinstance(push, Gap):
+            self.room, self.seq = push.room, push.to
+        elif isinstance(push, Reset):
+            self.room, self.seq, self.epoch = push.room, push.head, push.epoch
+
+
+def _name(push: Any) -> bytes:
+    """Return the name of an event of the stream; replies are failures there."""
+    return str(push.__struct_config__.tag or "failure").encode()
+
+
+def frame_of(message: Any, mode: Mode = Mode.V1) -> Frame:
+    """Return the frame of a reply or push for one connection.
+
+    In plain mode the message is one of plain mode's own.
+    """
+    if mode is Mode.STREAM:
+        return StreamPush(message, encode(message))
     return Frame(encode(message))
 
 
@@ -89,10 +125,16 @@ class Shared:
         try:
             return self._frames[mode]
         except KeyError:
-            said = self.push if mode is Mode.V1 else _plainly(self.push)
-            frame = None if said is None else frame_of(said)
-            self._frames[mode] = frame
+            frame = self._frames[mode] = self._make(mode)
             return frame
+
+    def _make(self, mode: Mode) -> Frame | None:
+        if mode is Mode.PLAIN:
+            said = _plainly(self.push)
+            return None if said is None else frame_of(said)
+        whole = self._frames.get(Mode.V1) or frame_of(self.push)
+        self._frames[Mode.V1] = whole  # encoded once for both modes
+        return whole if mode is Mode.V1 else StreamPush(self.push, whole.payload)
 
 
 def _plainly(push: Any) -> Any:
