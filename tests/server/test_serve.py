@@ -340,7 +340,6 @@ def test_database_that_lets_nobody_in(tmp_path: Path, postgres_url: str) -> None
         (["--redis", "redis://127.0.0.1"], "Redis is not built yet"),
         (["--workers", "2"], "only 1 process is built yet"),
         (["--workers", "0"], "only 1 process is built yet"),
-        (["--app", "mysite.asgi:application"], "not built yet"),
         (["--trusted-proxies", "1"], "not used for anything yet"),
         (["--port", "65536"], "no port from 0 to 65535"),
         (["--port", "-1"], "no port from 0 to 65535"),

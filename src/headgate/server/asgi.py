@@ -1,4 +1,4 @@
-"""The stand-alone server's ASGI application."""
+"""What is served: the stand-alone server's application, or a project's own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from django.core.asgi import get_asgi_application
 from headgate.asgi import with_chat
 from headgate.server.health import Health
 
-__all__ = ["build_application"]
+__all__ = ["Application", "build_application", "with_health"]
 
 Application = Callable[..., Awaitable[None]]
 
 
-def build_application(health: Health) -> Application:
-    """Return the application of a configured Django, health included."""
-    application = with_chat(get_asgi_application())
+def build_application() -> Application:
+    """Return the stand-alone server's application; Django is configured."""
+    application: Application = with_chat(get_asgi_application())
+    return application
 
-    async def with_health(
+
+def with_health(application: Application, health: Health) -> Application:
+    """Return the application with `/healthz` and `/readyz` before it."""
+
+    async def healthy(
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
@@ -29,4 +34,4 @@ def build_application(health: Health) -> Application:
         else:
             await application(scope, receive, send)
 
-    return with_health
+    return healthy

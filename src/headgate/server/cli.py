@@ -1,4 +1,8 @@
-"""The command line: one parser, one file per verb."""
+"""The command line: one parser, one file per verb.
+
+`manage.py headgate` has the same verbs: see `headgate.chat.management`. So what a
+verb alone needs is imported when it runs.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +11,129 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-__all__ = ["build_parser", "main"]
+from headgate.server.exits import EXIT_INTERRUPTED, EXIT_PROJECT
 
-EXIT_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+__all__ = ["DESCRIPTION", "add_verbs", "build_parser", "main", "run"]
+
+DESCRIPTION = "Real-time chat that holds under floods and disconnects."
+
+# What the extra `server` installs, by the names under which it is imported.
+_SERVER = frozenset(
+    {
+        "channels",
+        "dj_database_url",
+        "django",
+        "httptools",
+        "msgspec",
+        "rich",
+        "uvicorn",
+        "uvloop",
+        "websockets",
+        "whitenoise",
+    },
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `headgate`."""
-    from headgate.server import replay
+    parser = argparse.ArgumentParser(prog="headgate", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=version("headgate"))
+    add_verbs(parser)
+    return parser
+
+
+def add_verbs(
+    parser: argparse.ArgumentParser, *, project: bool = False
+) -> list[argparse.ArgumentParser]:
+    """Add every verb and return their parsers.
+
+    With `project` they are as they must be where the settings of one are in force.
+    """
+    from headgate.server import replay, table_import
     from headgate.server.options import add_data_arguments, add_serve_arguments
 
-    parser = argparse.ArgumentParser(
-        prog="headgate",
-        description="Real-time chat that holds under floods and disconnects.",
-    )
-    parser.add_argument("--version", action="version", version=version("headgate"))
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
-    serving = verbs.add_parser("serve", help="run a chat server with a web page")
-    add_serve_arguments(serving)
+    def add_verb(name: str, what: str) -> argparse.ArgumentParser:
+        verb: argparse.ArgumentParser = verbs.add_parser(
+            name, help=what, description=f"{what[0].upper()}{what[1:]}."
+        )
+        verb.set_defaults(usage=verb, project=project)
+        return verb
+
+    serving = add_verb(
+        "serve",
+        "serve this project, its chat included, with a fast server"
+        if project
+        else "run a chat server with a web page, or with --app a project of your own",
+    )
+    add_serve_arguments(serving, project=project)
     serving.set_defaults(run=_serve)
 
-    replaying = verbs.add_parser(
+    replaying = add_verb(
         "replay",
-        help="play a recorded chat through a running server and count what is lost",
+        "play a recorded chat through a running server and count what is lost",
     )
     replay.add_arguments(replaying)
-    replaying.set_defaults(run=replay.main)
+    replaying.set_defaults(run=_replay)
 
-    user = verbs.add_parser("user", help="make an account on this server")
-    user.add_argument("name", help="shown to others, and used to sign in")
+    user = add_verb(
+        "user",
+        "make a user of this project" if project else "make an account on this server",
+    )
+    user.add_argument(
+        "name",
+        help="what they sign in with"
+        if project
+        else "shown to others, and used to sign in",
+    )
     user.add_argument("--staff", action="store_true", help="may use /admin/")
-    add_data_arguments(user)
+    add_data_arguments(user, project=project)
     user.set_defaults(run=_user)
-    return parser
+
+    importing = add_verb(
+        "import",
+        "bring the messages of a table of this project into the chat"
+        if project
+        else "bring a table of a project into the chat: for manage.py headgate only",
+    )
+    table_import.add_arguments(importing, project=project)
+    importing.set_defaults(run=_import)
+    return [serving, replaying, user, importing]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     try:
-        options = build_parser().parse_args(arguments)
-        code: int = options.run(options)
+        return run(build_parser().parse_args(arguments))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED  # before anything of ours could end orderly
+    except ModuleNotFoundError as exc:  # what the parser itself needs
+        return _not_there("headgate", exc)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb of a parsed command line and return the exit code."""
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except ModuleNotFoundError as exc:
+        return _not_there(f"headgate {options.verb}", exc)
     return code
+
+
+def _not_there(what: str, exc: ModuleNotFoundError) -> int:
+    """Say what to install; raise anew what has nothing to do with that."""
+    name = (exc.name or "").partition(".")[0]
+    if name not in _SERVER:
+        raise exc
+    print(
+        f"headgate: `{what}` needs {name}, which is not installed. "
+        "Install the server's packages: pip install 'headgate[server]'.",
+        file=sys.stderr,
+    )
+    return EXIT_PROJECT
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -60,12 +143,27 @@ def _serve(options: argparse.Namespace) -> int:
     return serve(ServeOptions.of(options))
 
 
+def _replay(options: argparse.Namespace) -> int:
+    from headgate.server import replay
+
+    return replay.main(options)
+
+
 def _user(options: argparse.Namespace) -> int:
-    from headgate.server.options import ServeOptions
+    from headgate.server.options import DEFAULT_DATA, ServeOptions
     from headgate.server.users import make_user
 
-    where = ServeOptions(data=options.data, database=options.database)
+    where = None
+    if not options.project:
+        data = options.data or DEFAULT_DATA
+        where = ServeOptions(data=data, database=options.database)
     return make_user(where, options.name, staff=options.staff)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from headgate.server.table_import import import_table
+
+    return import_table(options)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,21 @@ import contextlib
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import warnings
 from collections.abc import Generator
+from typing import Any
 
 import uvicorn
 
 from headgate.protocol.fields import MAX_FRAME_BYTES
+from headgate.server.exits import EXIT_ADDRESS, EXIT_PROJECT, CannotStart
 from headgate.server.health import Health
 from headgate.server.options import ServeOptions
-from headgate.server.setup import EXIT_ADDRESS, CannotStart, make_demo_rooms, set_up
+from headgate.server.setup import make_demo_rooms, set_up
 
 __all__ = ["serve"]
 
@@ -28,6 +31,21 @@ SHUTDOWN_SECONDS = 10  # for requests and connections to end by themselves
 
 def serve(options: ServeOptions) -> int:
     """Run the server until it is told to stop, and return the exit code."""
+    project = options.project or options.app is not None
+    try:
+        with _listen(options.host, options.port) as listening:
+            application = _projects(options) if project else _stand_alone(options)
+            if options.demo:
+                make_demo_rooms()
+            _run(application, options.host, listening, lifespan=project)
+    except CannotStart as exc:
+        print(f"headgate: {exc}", file=sys.stderr)
+        return exc.code
+    return 0
+
+
+def _stand_alone(options: ServeOptions) -> Any:
+    """Set the stand-alone server up and return its application."""
     # WhiteNoise streams files, and Django reads them whole, in a thread, under ASGI:
     # right for files as small as the page's, so nobody needs to be warned.
     warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")
@@ -35,21 +53,23 @@ def serve(options: ServeOptions) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         level=logging.WARNING,
     )
-    try:
-        with _listen(options.host, options.port) as listening:
-            set_up(options)
-            if options.demo:
-                make_demo_rooms()
-            if options.limits:
-                print(
-                    "headgate: limits are checked but not enforced yet.",
-                    file=sys.stderr,
-                )
-            _run(options.host, listening)
-    except CannotStart as exc:
-        print(f"headgate: {exc}", file=sys.stderr)
-        return exc.code
-    return 0
+    set_up(options)
+    if options.limits:
+        print("headgate: limits are checked but not enforced yet.", file=sys.stderr)
+    # Imported when Django is set up.
+    from headgate.server.asgi import build_application
+
+    return build_application()
+
+
+def _projects(options: ServeOptions) -> Any:
+    """Return a project's application; logging is as the project says."""
+    from headgate.server.project import application_setting, project_application
+
+    if options.project:
+        return project_application(options.app or application_setting())
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string is what belongs there
+    return project_application(options.app or "")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -80,15 +100,21 @@ def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
     return CannotStart(what, EXIT_ADDRESS)
 
 
-def _run(host: str, listening: socket.socket) -> None:
+def _run(
+    application: Any,
+    host: str,
+    listening: socket.socket,
+    *,
+    lifespan: bool,
+) -> None:
     # Imported when Django is set up.
-    from headgate.server.asgi import build_application
+    from headgate.server.asgi import with_health
     from headgate.server.websocket_protocol import ChatWebSocketProtocol
 
     _spare_the_collector()
     health = Health()
     config = uvicorn.Config(
-        build_application(health),
+        with_health(application, health),
         host=host,
         port=listening.getsockname()[1],
         http="httptools",
@@ -97,7 +123,7 @@ def _run(host: str, listening: socket.socket) -> None:
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
-        lifespan="off",
+        lifespan="auto" if lifespan else "off",  # the chat itself needs none
         proxy_headers=False,
         server_header=False,
         access_log=False,
@@ -137,15 +163,22 @@ class _ChatServer(uvicorn.Server):
                 listening.listen(self.config.backlog)
         except OSError as exc:
             raise _cannot_listen(host, port, exc) from exc
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as exc:  # so uvicorn says it, after logging why
+            raise CannotStart(
+                "The application refused to start: its lifespan failed.", EXIT_PROJECT
+            ) from exc
         shown = f"[{host}]" if ":" in host else host
         print(f"Headgate listening on http://{shown}:{port}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close connections with 1012, then write what was accepted."""
         from headgate.chat.engine import close_engine
+        from headgate.chat.stream_end import end_streams
 
         self._health.draining = True
+        end_streams()
         await super().shutdown(sockets)
         await close_engine()
 

@@ -19,6 +19,7 @@ _APPS = [
     "django.contrib.staticfiles",
     "headgate.chat",
     "headgate.web",
+    "ninja",
 ]
 _MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

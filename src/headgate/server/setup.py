@@ -16,32 +16,14 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
+from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.settings import build_settings
 
-__all__ = [
-    "EXIT_ADDRESS",
-    "EXIT_DATA",
-    "EXIT_DATABASE",
-    "CannotStart",
-    "make_demo_rooms",
-    "set_up",
-]
-
-EXIT_ADDRESS = 3
-EXIT_DATA = 4
-EXIT_DATABASE = 5
+__all__ = ["make_demo_rooms", "set_up", "telling_of_the_database"]
 
 _MIGRATING = 0x6865_6164_6761_7465  # "headgate": names our lock among a server's
 DEMO_ROOMS = {"general": "General", "help": "Help", "random": "Random"}
-
-
-class CannotStart(Exception):  # noqa: N818 - told to a person, not handled
-    """Why the server cannot start, what to do, and with which code to exit."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def set_up(options: ServeOptions) -> None:
@@ -51,7 +33,7 @@ def set_up(options: ServeOptions) -> None:
         key = _secret_key(options.data)
         settings.configure(**build_settings(options, key))
         django.setup()
-        with _telling_of_the_database():
+        with telling_of_the_database():
             _migrate()
 
 
@@ -59,7 +41,7 @@ def make_demo_rooms() -> None:
     """Make the demo rooms that are not there yet."""
     from headgate.chat.models import Room
 
-    with _telling_of_the_database():
+    with telling_of_the_database():
         for slug, title in DEMO_ROOMS.items():
             Room.objects.get_or_create(slug=slug, defaults={"title": title})
 
@@ -130,7 +112,7 @@ def _unusable(path: Path, exc: Exception) -> CannotStart:
 
 
 @contextlib.contextmanager
-def _telling_of_the_database() -> Iterator[None]:
+def telling_of_the_database() -> Iterator[None]:
     """Raise what the database refuses as `CannotStart`, and close the connection."""
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError, connection
@@ -152,7 +134,8 @@ def _telling_of_the_database() -> Iterator[None]:
         ) from exc
     finally:
         with contextlib.suppress(ImproperlyConfigured):
-            connection.close()
+            if not connection.in_atomic_block:  # as in a project's tests
+                connection.close()
 
 
 def _migrate() -> None:

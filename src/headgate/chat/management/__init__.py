@@ -1,0 +1,3 @@
+"""What the app adds to a project's `manage.py`."""
+
+from __future__ import annotations

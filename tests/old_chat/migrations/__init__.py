@@ -1,0 +1,3 @@
+"""Migrations of the old chat."""
+
+from __future__ import annotations
