@@ -8,7 +8,7 @@ from http.cookiejar import CookieJar
 
 from tests.servers import HeadgateServer, run_headgate
 
-__all__ = ["make_account", "sign_in"]
+__all__ = ["PASSWORD", "make_account", "sign_in"]
 
 PASSWORD = "long enough for all of the validators"
 

@@ -1,0 +1,1 @@
+"""Accounts: people sign in with their e-mail address."""
