@@ -6,7 +6,7 @@ DATA = headgate-data
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint replay bench
+.PHONY: help setup run test soak lint replay bench
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,10 @@ run: ## serve the chat on http://127.0.0.1:8000 (HOST=, PORT=, DATA= to change t
 
 test: ## set everything up, check the sources and run every test
 	@exec scripts/test
+
+soak: ## try the HTTP API with ten times as many requests as the tests
+	@scripts/setup all
+	@exec env HEADGATE_SOAK=1 .venv/bin/pytest tests/chat/test_api_schema.py
 
 lint: ## check the sources without running a test
 	@scripts/setup all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return server
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def needs_nginx() -> None:
+    """Leave a test out where nginx or Redis is not installed."""
+    path = f"{os.environ['PATH']}:/usr/sbin"  # where only root looks on Debian
+    for program in ("nginx", "redis-server", "openssl"):
+        if shutil.which(program, path=path) is None:
+            _left_out(f"{program} is not installed")
 
 
 def _end(server: HeadgateServer) -> None:

@@ -19,6 +19,11 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "headgate.chat",
     "headgate.web",
+    "knox",
+    "ninja",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "tests.old_chat",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -41,6 +46,7 @@ TEMPLATES = [
 ]
 ROOT_URLCONF = "headgate.server.urls"
 STATIC_URL = "static/"
+SIMPLE_JWT = {"SIGNING_KEY": "only for tests, and long enough for SHA-256"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 _URL = os.environ.get("HEADGATE_TEST_DATABASE", "")

@@ -11,7 +11,21 @@ import pytest
 
 import headgate
 
-PUBLIC = {"NotSent", "__version__", "asend_message", "send_message"}
+PUBLIC = {
+    "NotSent",
+    "Profile",
+    "Reject",
+    "__version__",
+    "access_changed",
+    "adescriptor",
+    "aroom_for",
+    "asend_message",
+    "connects",
+    "descriptor",
+    "on",
+    "room_for",
+    "send_message",
+}
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(headgate.__path__, "headgate.")

@@ -37,6 +37,20 @@ def test_light_import(module: str, heavy: str) -> None:
     assert done.stdout == "False\n"
 
 
+def test_the_limiter_needs_nothing_but_python() -> None:
+    # -S: without site-packages, so that nothing installed can be of help.
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); "
+    code += "import headgate, headgate.limits; print(headgate.limits.__all__)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Rate" in done.stdout
+
+
 def test_client_needs_no_django() -> None:
     code = "import sys, headgate.client; print('django' in sys.modules)"
     done = subprocess.run(

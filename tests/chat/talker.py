@@ -29,9 +29,11 @@ __all__ = [
     "Said",
     "Talker",
     "Talkers",
+    "application",
     "guests_fixture",
     "in_thread",
     "seqs",
+    "session_of",
     "talk_fixture",
 ]
 
@@ -62,7 +64,8 @@ async def in_thread(function: Callable[..., Any], *args: Any, **more: Any) -> An
     return await database_sync_to_async(function)(*args, **more)
 
 
-def _session_of(user: Any) -> str:
+def session_of(user: Any) -> str:
+    """Return the key of a session in which somebody is signed in; asks the database."""
     client = Client()
     client.force_login(user)
     return client.cookies["sessionid"].value
@@ -279,7 +282,7 @@ class Talkers:
         if headers is None:
             headers = [(b"host", b"testserver"), (b"origin", ORIGIN.encode())]
         if user is not None:
-            cookie = f"sessionid={await in_thread(_session_of, user)}"
+            cookie = f"sessionid={await in_thread(session_of, user)}"
             headers = [*headers, (b"cookie", cookie.encode())]
         path = "/ws/chat/" if room is None else f"/ws/chat/{room}/"
         talker = Talker(

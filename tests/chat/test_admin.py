@@ -235,3 +235,25 @@ def test_a_room_with_a_log_can_be_looked_at_before_it_is_deleted(
     actions.send_message(room, ada, "hi")
 
     assert browser.get(page("room", "delete", room.pk)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shown"),
+    [
+        ("auth.user", "{ada}", '<a href="{page}">auth.user {ada}</a>'),
+        ("shop.order", "7", "shop.order 7"),  # without a page in the admin
+        ("a", "<b>", "a &lt;b&gt;"),
+        ("", "", "-"),
+    ],
+)
+def test_a_room_leads_to_what_it_belongs_to(
+    browser: Client, ada: User, kind: str, name: str, shown: str
+) -> None:
+    known = {"ada": ada.pk, "page": reverse("admin:auth_user_change", args=[ada.pk])}
+    name = name.format(**known)
+    room = Room.objects.create(slug="r", subject_type=kind, subject_id=name)
+
+    for url in (page("room", "changelist"), page("room", "change", room.pk)):
+        answer = browser.get(url)
+        assert answer.status_code == 200
+        assert shown.format(**known) in answer.content.decode()

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +13,8 @@ from django.core import checks
 from django.db import connection, connections
 from pytest_django import Settings
 
-from headgate.chat.checks import check_database, check_settings
+from headgate.chat.checks import check_database, check_servers, check_settings
+from tests.chat.test_asgi_server import install
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -66,3 +71,77 @@ def test_another_database_is_an_error() -> None:
 
     assert found.id == "headgate.E002"
     assert "mysql" in found.msg
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "check_id"),
+    [("daphne", "4.2.1", "headgate.W003"), ("uvicorn", "0.52.0", "headgate.W004")],
+)
+def test_a_server_that_is_too_old_is_warned_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    version: str,
+    check_id: str,
+) -> None:
+    assert check_servers() == []
+    install(tmp_path, name, version)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    (found,) = check_servers()
+
+    assert (found.id, found.level) == (check_id, checks.WARNING)
+    assert f"{name} {version}" in found.msg
+    assert f"pip install '{name}>=" in (found.hint or "")
+    assert found in checks.run_checks()
+
+
+def run_mysite(tmp_path: Path, *arguments: str, first_apps: str = "") -> str:
+    """Run a command of a project to its end, and return all that it says.
+
+    The address is taken for none, so that `runserver` ends right after its checks.
+    """
+    e2e = Path(__file__).parents[1] / "e2e"
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *arguments],
+        env=os.environ
+        | {
+            "DJANGO_SETTINGS_MODULE": "mysite.settings",
+            "MYSITE_DATABASE": str(tmp_path / "chat.sqlite3"),
+            "MYSITE_FIRST_APPS": first_apps,
+            "PYTHONPATH": str(e2e),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    return done.stdout + done.stderr
+
+
+RUNSERVER = ("runserver", "--noreload", "203.0.113.1:8000")  # nobody's address
+W002 = "(headgate.W002) This runserver is WSGI"
+
+
+@pytest.mark.parametrize(
+    ("first_apps", "arguments", "warned"),
+    [
+        ("", RUNSERVER, True),
+        ("whitenoise.runserver_nostatic", RUNSERVER, True),
+        ("daphne", RUNSERVER, False),
+        ("whitenoise.runserver_nostatic daphne", RUNSERVER, False),
+        ("daphne", (*RUNSERVER, "--noasgi"), True),
+        ("", ("check",), False),
+    ],
+)
+def test_a_runserver_without_websockets_is_warned_of(
+    tmp_path: Path,
+    first_apps: str,
+    arguments: tuple[str, ...],
+    warned: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    said = run_mysite(tmp_path, *arguments, first_apps=first_apps)
+
+    assert (W002 in said) is warned
+    assert ("manage.py headgate serve" in said) is warned
+    assert "System check identified" in said

@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from headgate.chat import actions
-from headgate.chat.conversation import HEARTBEAT_MS
 from headgate.chat.engine import Engine
 from headgate.chat.models import Member, Room
 from headgate.chat.people import SYSTEM
+from headgate.chat.welcome import HEARTBEAT_MS
 from headgate.protocol.fields import MAX_ROOMS
 from tests.chat.scenes import group, write
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
@@ -43,6 +43,7 @@ async def test_welcome_says_who_and_where(talk: Talkers, ada: User) -> None:
 
     epoch = talker.welcome["rooms"]["general"].pop("epoch")
     assert len(epoch) == 8
+    assert talker.welcome.pop("ticket")
     assert talker.welcome == {
         "push": "welcome",
         "user": {"id": f"u:{ada.pk}", "kind": "user", "name": "Ada Lovelace"},

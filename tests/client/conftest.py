@@ -10,6 +10,7 @@ import pytest
 
 from headgate.client import Client, State, Status
 from tests.client.model_server import LIMIT_SECONDS, ModelServer
+from tests.client.model_site import ModelSite
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,12 @@ def nothing_is_left_over(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 async def server() -> AsyncIterator[ModelServer]:
     async with ModelServer() as server:
         yield server
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[ModelSite]:
+    async with ModelSite() as site:
+        yield site
 
 
 class Watched:
@@ -65,21 +72,32 @@ class Watched:
 
 
 Connect = Callable[..., Any]
+Visit = Callable[..., Any]
 
 
 @pytest.fixture
 async def connect(server: ModelServer) -> AsyncIterator[Connect]:
     """Open clients that are closed at the end of the test."""
     async with AsyncExitStack() as stack:
+        yield opener(stack, server.url)
 
-        @asynccontextmanager
-        async def opened(**options: Any) -> AsyncIterator[Watched]:
-            watched = Watched(server.url, **options)
-            async with watched.client:
-                yield watched
 
-        async def connect(**options: Any) -> Watched:
-            async with asyncio.timeout(LIMIT_SECONDS):
-                return await stack.enter_async_context(opened(**options))
+@pytest.fixture
+async def visit(site: ModelSite) -> AsyncIterator[Visit]:
+    """Open clients of the site, as `connect` does."""
+    async with AsyncExitStack() as stack:
+        yield opener(stack, site.url)
 
-        yield connect
+
+def opener(stack: AsyncExitStack, url: str) -> Connect:
+    @asynccontextmanager
+    async def opened(**options: Any) -> AsyncIterator[Watched]:
+        watched = Watched(url, **options)
+        async with watched.client:
+            yield watched
+
+    async def connect(**options: Any) -> Watched:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            return await stack.enter_async_context(opened(**options))
+
+    return connect

@@ -3,6 +3,9 @@
 It obeys the wire where no fault is set, so that a client's end state can be compared
 with `log`: each client_id once, in order. Faults are two hooks: `on_command` says
 what becomes of a command, `on_push` what becomes of a push to one peer.
+
+Whoever presents a ticket of `tickets` is whom it names, and the ticket is used. Others
+are guests, or with `takes_guests` off nobody.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from headgate.protocol import codec, commands, pushes
-from headgate.protocol.codes import Code
+from headgate.protocol.codes import Close, Code
 
+TICKET = "headgate.ticket."
 NOBODY = pushes.Author(id="?", kind="guest", name="?")
 LIMIT_SECONDS = 10.0  # nothing that a test waits for takes longer
 
@@ -47,10 +51,15 @@ class Peer:
     socket: ServerConnection
     author: pushes.Author = NOBODY
     rooms: set[str] = field(default_factory=set)
-    outgoing: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    outgoing: asyncio.Queue[bytes | Close] = field(default_factory=asyncio.Queue)
+    ticket: str | None = None
 
     def put(self, what: Any) -> None:
         self.outgoing.put_nowait(codec.encode(what))
+
+    def refuse(self, error: pushes.Error, close: Close, reply: int | None) -> None:
+        self.put(pushes.Failure(reply=reply, error=error))
+        self.outgoing.put_nowait(close)
 
     def cut(self) -> None:
         self.socket.transport.abort()
@@ -78,6 +87,10 @@ class ModelServer:
         self.refused_handshakes: list[tuple[int, dict[str, str]]] = []
         self.subprotocol = True
         self.guest_ids = map(str, itertools.count(1))
+        self.takes_guests = True
+        self.gives_tickets = False
+        self.tickets: dict[str, pushes.Author] = {}
+        self._ticket_ids = itertools.count(1)
         self.heartbeat_ms = 25_000
         self.peers: list[Peer] = []
         self.hellos: list[commands.Hello] = []
@@ -147,6 +160,16 @@ class ModelServer:
         )
         return self._save(message)
 
+    def ticket_for(self, author: pushes.Author) -> str:
+        """Give out a ticket."""
+        ticket = f"secret-{next(self._ticket_ids)}"
+        self.tickets[ticket] = author
+        return ticket
+
+    def presented(self) -> list[str | None]:
+        """Return the ticket of each handshake, in their order."""
+        return [_ticket_in(request) for request in self.requests]
+
     def client_ids(self, room: str) -> list[str]:
         return [e.client_id for e in self.log[room] if getattr(e, "client_id", None)]
 
@@ -166,8 +189,12 @@ class ModelServer:
         return response
 
     async def _serve(self, socket: ServerConnection) -> None:
-        peer = Peer(socket)
+        assert socket.request is not None
+        peer = Peer(socket, ticket=_ticket_in(socket.request))
         self.peers.append(peer)
+        if peer.ticket is not None and peer.ticket not in self.tickets:
+            refused = refusal(Code.TICKET_REFUSED)
+            peer.refuse(refused, Close.TICKET_REFUSED, None)
         writer = asyncio.create_task(self._write(peer))
         with suppress(ConnectionClosed):
             async for text in socket:
@@ -182,7 +209,11 @@ class ModelServer:
     async def _write(self, peer: Peer) -> None:
         with suppress(ConnectionClosed):
             while True:
-                await peer.socket.send(await peer.outgoing.get(), text=True)
+                what = await peer.outgoing.get()
+                if isinstance(what, Close):
+                    await peer.socket.close(what)
+                else:
+                    await peer.socket.send(what, text=True)
 
     def _command(self, peer: Peer, command: commands.Command) -> None:
         self.seen.append(command)
@@ -236,9 +267,21 @@ class ModelServer:
 
     def _hello(self, peer: Peer, hello: commands.Hello) -> None:
         self.hellos.append(hello)
-        guest = hello.guest or f"guest-{next(self.guest_ids)}"
-        name = hello.name or "Guest"
-        peer.author = pushes.Author(id=guest, kind="guest", name=name)
+        guest: str | None = None
+        if peer.ticket is not None:
+            author = self.tickets.pop(peer.ticket, None)
+            if author is None:
+                return
+            peer.author = author
+            guest = author.id if author.kind == "guest" else None
+        elif self.takes_guests:
+            guest = hello.guest or f"guest-{next(self.guest_ids)}"
+            name = hello.name or "Guest"
+            peer.author = pushes.Author(id=guest, kind="guest", name=name)
+        else:
+            refused = refusal(Code.UNAUTHENTICATED)
+            peer.refuse(refused, Close.UNAUTHENTICATED, hello.id)
+            return
         rooms = {}
         for room in dict.fromkeys([*hello.resume, *hello.pending]):
             if room in self.refused:
@@ -247,7 +290,8 @@ class ModelServer:
             landed = {
                 client_id: saved.seq
                 for client_id in hello.pending.get(room, [])
-                if (saved := self._ids.get((guest, room, client_id))) is not None
+                if (saved := self._ids.get((peer.author.id, room, client_id)))
+                is not None
             }
             rooms[room] = pushes.RoomJoined(
                 head=len(self.log[room]), epoch=self.epochs[room], landed=landed
@@ -256,6 +300,7 @@ class ModelServer:
             pushes.Welcome(
                 user=peer.author,
                 guest=guest,
+                ticket=self.ticket_for(peer.author) if self.gives_tickets else None,
                 rooms=rooms,
                 limits=[],
                 heartbeat_ms=self.heartbeat_ms,
@@ -344,3 +389,9 @@ class ModelServer:
     def _push(self, peer: Peer, push: Any) -> None:
         for each in self.on_push(peer, push):
             peer.put(each)
+
+
+def _ticket_in(request: Request) -> str | None:
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
+    tickets = [each for each in offered if each.startswith(TICKET)]
+    return tickets[0].removeprefix(TICKET) if tickets else None

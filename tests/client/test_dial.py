@@ -6,27 +6,37 @@ from typing import Any
 import pytest
 
 from headgate.client import HandshakeRefused
-from headgate.client.dial import Dial, addresses, with_cookies
+from headgate.client.cookies import in_jar
+from headgate.client.dial import Dial, addresses
 from headgate.client.errors import Lost
 from tests.client.model_server import ModelServer
 
 
 async def opened(server: ModelServer, **options: Any) -> Any:
-    return await Dial(url=addresses(server.url)[0], **options).open(lambda: None)
+    return await Dial(url=addresses(server.url).socket, **options).open(lambda: None)
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://h", ("ws://h/ws/chat/", "http://h")),
-        ("https://H:443/", ("wss://H:443/ws/chat/", "https://h")),
-        ("ws://h:80", ("ws://h:80/ws/chat/", "http://h")),
-        ("wss://h:80/a/b/", ("wss://h:80/a/b/ws/chat/", "https://h:80")),
-        ("http://u:p@h:8000", ("ws://u:p@h:8000/ws/chat/", "http://h:8000")),
-        ("http://[::1]:8000", ("ws://[::1]:8000/ws/chat/", "http://[::1]:8000")),
+        ("http://h", ("ws://h/ws/chat/", "http://h", "http://h")),
+        ("https://H:443/", ("wss://H:443/ws/chat/", "https://H:443/", "https://h")),
+        ("ws://h:80", ("ws://h:80/ws/chat/", "http://h:80", "http://h")),
+        (
+            "wss://h:80/a/b/",
+            ("wss://h:80/a/b/ws/chat/", "https://h:80/a/b/", "https://h:80"),
+        ),
+        (
+            "http://u:p@h:8000",
+            ("ws://u:p@h:8000/ws/chat/", "http://u:p@h:8000", "http://h:8000"),
+        ),
+        (
+            "http://[::1]:8000",
+            ("ws://[::1]:8000/ws/chat/", "http://[::1]:8000", "http://[::1]:8000"),
+        ),
     ],
 )
-def test_addresses(url: str, expected: tuple[str, str]) -> None:
+def test_addresses(url: str, expected: tuple[str, str, str]) -> None:
     assert addresses(url) == expected
 
 
@@ -38,20 +48,15 @@ def test_what_is_no_address(url: str) -> None:
         addresses(url)
 
 
-def test_cookies_are_a_header() -> None:
-    headers = with_cookies({"X-A": "1"}, {"sessionid": "s", "b": "2"})
-    assert headers == {"X-A": "1", "Cookie": "sessionid=s; b=2"}
-
-
 async def test_the_handshake_says_who_and_from_where(server: ModelServer) -> None:
-    connection = await opened(
-        server, origin="http://o", headers=with_cookies(None, {"sessionid": "s"})
-    )
+    headers, jar = in_jar(server.url, {"X-A": "1"}, {"sessionid": "s"})
+    connection = await opened(server, origin="http://o", headers=headers, jar=jar)
     await connection.close()
 
     sent = server.requests[0].headers
     assert sent["Origin"] == "http://o"
     assert sent["Cookie"] == "sessionid=s"
+    assert sent["X-A"] == "1"
     assert sent["Sec-WebSocket-Protocol"] == "headgate.v1"
     assert server.requests[0].path == "/ws/chat/"
 

@@ -179,7 +179,7 @@ async def test_closes_that_mean_stay_away(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 4000, 4012, 4499])
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 4000, 4003, 4012, 4499])
 async def test_closes_that_mean_come_back(
     server: ModelServer, connect: Connect, code: int
 ) -> None:
@@ -227,7 +227,7 @@ async def test_a_refused_hello_that_passes(server: ModelServer) -> None:
 async def test_a_refused_hello_that_does_not(server: ModelServer) -> None:
     server.on_command = lambda *_: refusal(Code.UNAUTHENTICATED)
     with pytest.raises(ClosedByServer, match="Sign in first"):
-        await Watched(server.url).client.open()
+        await Watched(server.url, rooms=["a"]).client.open()
 
 
 async def test_no_welcome_in_time(server: ModelServer) -> None:

@@ -10,29 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from channels.db import database_sync_to_async
-from django.db import connections, router, transaction
-
-from headgate.chat.append import append
-from headgate.chat.engine import hint, started_engine
+from headgate.chat import storage
+from headgate.chat.before_send import looked_at_here, write_looked_at
+from headgate.chat.django_thread import in_django_thread
+from headgate.chat.engine import started_engine
 from headgate.chat.entries import (
     Change,
     Draft,
     Entry,
     Known,
     MemberChange,
-    Refused,
     Verdict,
     Written,
     message_details,
 )
-from headgate.chat.erasure import truncate_log
 from headgate.chat.history import message_at
-from headgate.chat.journal import Overloaded
-from headgate.chat.models import Event, Member, Room
+from headgate.chat.models import Member, Room
 from headgate.chat.people import SYSTEM, actor_for
 from headgate.chat.permissions import Allow, Deny, can
 from headgate.protocol.codec import BadCommand, decode_command, encode, error
@@ -120,7 +115,7 @@ def send_message(
         priority=priority,
         expires_in_ms=expires_in_ms,
     )
-    return _write(draft)
+    return _write_said(draft, room)
 
 
 async def asend_message(
@@ -134,23 +129,11 @@ async def asend_message(
     In a process that serves connections it goes through the journal, in a batch
     with others; elsewhere it is written in a transaction of its own.
     """
-    running = started_engine()
-    if running is None:
-        return await _send_in_thread(room, author, text, **more)
-    draft = await running.reader.run(_draft, room, author, text, **more)
-    try:
-        verdict = await running.journal.write(draft)
-    except Overloaded as full:
-        refusal = error(Code.OVERLOADED, retry_after_ms=full.retry_after_ms)
-        raise NotSent(refusal) from full
-    return _sent(verdict)
-
-
-async def _send_in_thread(
-    room: Room | str, author: Any, text: str, **more: Any
-) -> Sent:
-    sent: Sent = await database_sync_to_async(send_message)(room, author, text, **more)
-    return sent
+    if started_engine() is None:
+        # One piece of work on one thread, in the transaction that is open there.
+        return await in_django_thread(send_message, room, author, text, **more)
+    draft = await storage.read(_draft, room, author, text, **more)
+    return _sent(await write_looked_at(draft, _slug(room)))
 
 
 def _draft(
@@ -267,7 +250,7 @@ def _change(
     if message is None:
         raise NotSent(error(Code.NOT_FOUND))
     _allow(can(actor, operation, found, message))
-    return _write(Change(found.pk, actor, target, text, details))
+    return _write_said(Change(found.pk, actor, target, text, details), found)
 
 
 def _checked(command: dict[str, Any]) -> Command:
@@ -295,24 +278,23 @@ def _room(room: Room | str) -> Room:
     return found
 
 
+def _slug(room: Room | str) -> str:
+    return room.slug if isinstance(room, Room) else room
+
+
+def _write_said(entry: Draft | Change, room: Room | str) -> Sent:
+    """Write what somebody says, once the project has looked at it."""
+    looked = looked_at_here(entry, _slug(room))
+    return _write(looked) if isinstance(looked, Draft | Change) else _sent(looked)
+
+
 def _write(entry: Entry) -> Sent:
-    """Append one entry on the caller's connection; tell it once it is committed."""
-    using = router.db_for_write(Event)
-    with transaction.atomic(using=using):
-        verdict = append(connections[using], [entry])[0]
-        if isinstance(verdict, Written):
-            head = verdict.push.seq
-            transaction.on_commit(partial(hint, entry.room_id, head), using=using)
-            if isinstance(entry, Change) and entry.text is None:
-                forget = partial(truncate_log, connections[using])
-                transaction.on_commit(forget, using=using)
-    return _sent(verdict)
+    return _sent(storage.write_here(entry))
 
 
-def _sent(verdict: Verdict | None) -> Sent:
+def _sent(verdict: Verdict) -> Sent:
     if isinstance(verdict, Written):
         return Sent(verdict.push.seq)
     if isinstance(verdict, Known):
         return Sent(verdict.seq)
-    failure = verdict.error if isinstance(verdict, Refused) else error(Code.INTERNAL)
-    raise NotSent(failure)
+    raise NotSent(verdict.error)

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from headgate.chat import actions
@@ -30,10 +33,10 @@ __all__ = ["EventAdmin", "MemberAdmin", "MessageAdmin", "RoomAdmin"]
 class RoomAdmin(_RoomAdmin):
     """Rooms; the head and the epoch belong to the log."""
 
-    list_display = ("slug", "title", "kind", "head")
+    list_display = ("slug", "title", "kind", "subject", "head")
     list_filter = ("kind",)
     search_fields = ("slug", "title")
-    readonly_fields = ("head", "epoch")
+    readonly_fields = ("subject", "head", "epoch")
 
     def get_readonly_fields(
         self,
@@ -41,7 +44,25 @@ class RoomAdmin(_RoomAdmin):
         obj: Room | None = None,
     ) -> tuple[str, ...]:
         """Keep the slug of a room that is in use: links and clients know it."""
-        return ("head", "epoch") if obj is None else ("slug", "head", "epoch")
+        always = ("subject", "head", "epoch")
+        return always if obj is None else ("slug", *always)
+
+    @admin.display(description=_("belongs to"))
+    def subject(self, obj: Room) -> str:
+        """Return a link to the thing of the project that a room belongs to."""
+        if not obj.subject_type:
+            return "-"
+        named = f"{obj.subject_type} {obj.subject_id}"
+        view = f"admin:{obj.subject_type.replace('.', '_')}_change"
+        try:
+            url = reverse(
+                view,
+                args=[quote(obj.subject_id)],
+                current_app=self.admin_site.name,
+            )
+        except NoReverseMatch:  # it has no page in the admin
+            return named
+        return format_html('<a href="{}">{}</a>', url, named)
 
 
 class _MemberForm(_Form):

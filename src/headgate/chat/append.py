@@ -139,7 +139,8 @@ class _Batch:
             if draft.room_id not in self.rooms:
                 verdicts.append(self._without_room())
                 continue
-            refused = held.get((draft.room_id, draft.actor.key))
+            # What was written elsewhere and then is not stopped by a ban of today.
+            refused = None if draft.at else held.get((draft.room_id, draft.actor.key))
             verdicts.append(self._draft(draft, known, refused, rows))
         if rows:
             self.sql.insert_events(rows)
@@ -181,7 +182,7 @@ class _Batch:
             draft.text,
             draft.details,
             None,
-            self.now,
+            draft.at or self.now,
         )
         rows.append(row)
         if draft.client_id is not None and digest is not None:

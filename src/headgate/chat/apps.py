@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
 
 __all__ = ["ChatConfig"]
 
@@ -20,9 +21,12 @@ class ChatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks and what SQLite must be told."""
-        from headgate.chat import checks  # noqa: F401
+        """Register checks, signals and what SQLite must be told."""
+        from headgate.chat import checks, path_checks  # noqa: F401
+        from headgate.chat.access import follow_accounts
 
+        follow_accounts()
+        autodiscover_modules("headgate_hooks")  # where projects have their handlers
         connection_created.connect(_overwrite_deleted_text)
         post_migrate.connect(_use_write_ahead_log, sender=self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
+from headgate.chat.asgi_server import OLDEST, outdated
 from headgate.chat.conf import mistakes
 
-__all__ = ["check_database", "check_settings"]
+__all__ = ["check_database", "check_runserver", "check_servers", "check_settings"]
 
 
 @register()
@@ -58,3 +60,57 @@ def check_database(
 
 
 _FULL = 2  # the value of PRAGMA synchronous that fsyncs each commit in WAL mode
+
+# Id and fault of each server of which an older version will not do.
+_FAULTS = {
+    "daphne": (
+        "headgate.W003",
+        "takes messages of any size, and lets clients make up headers such as Origin",
+    ),
+    "uvicorn": (
+        "headgate.W004",
+        "keeps in memory what a slow client does not read, and can lose its last words",
+    ),
+}
+
+
+@register()
+def check_servers(**_: Any) -> list[CheckMessage]:
+    """Check that no ASGI server is installed in a version that will not do."""
+    found: list[CheckMessage] = []
+    for name, installed in outdated().items():
+        check_id, fault = _FAULTS[name]
+        what = f"{name} {installed} is installed, which {fault}."
+        hint = f"pip install '{name}>={OLDEST[name]}'"
+        found.append(checks.Warning(what, hint=hint, id=check_id))
+    return found
+
+
+@register()
+def check_runserver(**_: Any) -> list[CheckMessage]:
+    """Check, when `runserver` starts, that it will answer WebSockets.
+
+    Under no other command: a project may never use it.
+    """
+    if sys.argv[1:2] != ["runserver"] or not _runserver_is_wsgi():
+        return []
+    what = "This runserver is WSGI: it answers no WebSockets, so no chat will connect."
+    hint = (
+        "Run `manage.py headgate serve` in its place. Or put 'daphne' before "
+        "'django.contrib.staticfiles' in INSTALLED_APPS and set ASGI_APPLICATION: "
+        "runserver is Daphne's then."
+    )
+    return [checks.Warning(what, hint=hint, id="headgate.W002")]
+
+
+def _runserver_is_wsgi() -> bool:
+    """Return whether `runserver` serves as Django's own does, in whosever name.
+
+    Daphne's serves in its own way; apps such as whitenoise's wrap the next one.
+    """
+    from django.core.management import get_commands, load_command_class
+    from django.core.management.commands.runserver import Command as DjangoRunserver
+
+    command: Any = load_command_class(get_commands()["runserver"], "runserver")
+    own = type(command).inner_run is DjangoRunserver.inner_run
+    return own or "--noasgi" in sys.argv

@@ -29,6 +29,18 @@ class Conf:
     # Origins whose pages may open a WebSocket, exactly, such as "https://a.example".
     # None: the own host and CSRF_TRUSTED_ORIGINS.
     ALLOWED_ORIGINS: list[str] | None = None
+    # Dotted paths of what else may say who somebody is, asked before the cookie:
+    # functions (request or scope) -> user or None, or Django REST framework's classes.
+    AUTHENTICATORS: list[str] | None = None
+    # The name in CACHES of a cache that all processes share, where used tickets are
+    # remembered. None: each process remembers its own.
+    TICKET_CACHE: str | None = None
+    # Dotted path of a function (ids) -> {id: headgate.Profile}, which says how people
+    # are shown. None: by their full name.
+    PROFILES: str | None = None
+    # Dotted path of a function (draft) -> draft or headgate.Reject, which looks at what
+    # people write before it is saved.
+    BEFORE_SEND: str | None = None
     # Dotted path of the class that says who may do what.
     PERMISSIONS: str = "headgate.chat.permissions.Permissions"
     # How many events somebody may be behind and still be caught up; past it, `reset`.
@@ -77,6 +89,8 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if kind == "str":
         return isinstance(value, str)
+    if kind == "str | None":
+        return value is None or isinstance(value, str)
     return value is None or (
         isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
     )

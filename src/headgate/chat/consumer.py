@@ -3,6 +3,9 @@
 It checks the Origin, finds out who is there, picks the mode by subprotocol, and
 then hands each text frame to the conversation. Not an `AsyncConsumer`: Channels
 awaits a thread hop before every frame and every event of one.
+
+A project may subclass `ChatConsumer` at two points: `identify`, which says who is
+there, and `extra_command`, which answers commands that Headgate does not know.
 """
 
 from __future__ import annotations
@@ -10,26 +13,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs
 
-from headgate.chat.conf import conf
+import msgspec
+
+from headgate.chat.asgi_server import close_code, warn_without_flow_control
+from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.conversation import Conversation
 from headgate.chat.engine import engine
+from headgate.chat.identity import Identity, guest, known_in_scope
 from headgate.chat.origin import header, origin_allowed
-from headgate.chat.people import Actor, actor_for, new_guest
+from headgate.chat.people import Actor, new_guest
 from headgate.chat.plain import PlainConversation
+from headgate.chat.tickets import TicketRefused, redeem_ticket, ticket_in
 from headgate.chat.visitor import Visitor, denied
 from headgate.live.asgi_sink import AsgiSink
 from headgate.live.frames import Mode, frame_of
 from headgate.live.ports import LogUnavailable, Sink
-from headgate.protocol.codec import BadCommand, decode_command, error, is_room_slug
+from headgate.protocol.codec import (
+    BadCommand,
+    decode_command,
+    error,
+    is_room_slug,
+    plain_failure,
+)
 from headgate.protocol.codes import CLOSE_TEXTS, Close, Code
 from headgate.protocol.commands import Hello
-from headgate.protocol.fields import MAX_INTEGER
-from headgate.protocol.pushes import Error, Failure
+from headgate.protocol.fields import MAX_FRAME_BYTES, MAX_INTEGER
+from headgate.protocol.pushes import Done, Error, Failure
 
-__all__ = ["ChatConsumer"]
+__all__ = ["ChatConsumer", "UnknownCommand"]
 
 logger = logging.getLogger("headgate.consumer")
 
@@ -41,7 +56,8 @@ HELLO_SECONDS = 10.0  # to say hello in
 CLOSE_SECONDS = 5.0  # for the last words to go out before a close
 MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
 RETRY_MS = 1000  # what `unavailable` asks to wait
-_INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
+_ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
+_TOO_BIG, _INTERNAL_ERROR = 1009, 1011
 _SEQ_DIGITS = len(str(MAX_INTEGER))
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
 
@@ -63,12 +79,25 @@ class _Gone(Exception):  # noqa: N818 - not an error
     """The client has closed."""
 
 
+class _Denied(Exception):  # noqa: N818 - not an error
+    """The handshake's Origin may not come in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What to say to somebody who may not come in, and how to close."""
+
+    error: Error
+    close: Close
+
+
 class _Closing(Exception):  # noqa: N818 - not an error
     """The server closes, with this code; the reason was said."""
 
-    def __init__(self, code: Close) -> None:
+    def __init__(self, code: int, reason: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.reason = CLOSE_TEXTS[Close(code)] if reason is None else reason
 
 
 class ChatConsumer:
@@ -81,48 +110,146 @@ class ChatConsumer:
                 "ChatConsumer serves WebSockets; mount it under the 'websocket' key "
                 "of a ProtocolTypeRouter.",
             )
-        await _Client(scope, receive, send).serve()
+        await _Client(self, scope, receive, send).serve()
+
+    async def identify(self, scope: Scope) -> Identity | None:
+        """Return who opens this WebSocket; None for somebody unknown: a guest.
+
+        Override it to know people in another way, and call it to fall back on
+        `AUTHENTICATORS` and the cookie. A ticket is believed before it.
+        `Identity.by` says whether the Origin has to be checked: "cookie" for whatever
+        browsers send by themselves.
+
+        Raises:
+            NotAuthenticated: Somebody presented what does not hold.
+        """
+        return await known_in_scope(scope)
+
+    async def extra_command(
+        self,
+        actor: Actor,  # noqa: ARG002 - for those who override it
+        command: dict[str, Any],  # noqa: ARG002 - the same
+    ) -> Any:
+        """Answer a command of `headgate.v1` that Headgate does not know.
+
+        Override it to have commands of your own on the same connection. `command` is
+        a JSON object with `cmd`, within the limits of the wire. What is returned must
+        be JSON, and goes into the reply's `result` where the command has an `id`.
+
+        Raises:
+            UnknownCommand: To have it refused as unknown, as this does.
+        """
+        raise UnknownCommand
+
+
+class UnknownCommand(Exception):  # noqa: N818 - an answer, not a fault
+    """A command is unknown here too."""
 
 
 class _Client:
     """One WebSocket from handshake to close."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        consumer: ChatConsumer,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self.consumer = consumer
         self.scope = dict(scope)
         self.receive = receive
         self.send = send
         self.visitor: Visitor | None = None
         self.bad_commands = 0
+        # How it ended: a close code and a reason; 1006 is without a word.
+        self.ended: tuple[int | None, str] = (_ABNORMAL, "")
         url_room = scope.get("url_route", {}).get("kwargs", {}).get("room")
         self.url_room: str | None = url_room or None
 
     async def serve(self) -> None:
         """Serve until either side closes."""
         await self.receive()  # websocket.connect
-        user = self.scope.get("user")
-        signed_in = user is not None and user.is_authenticated
-        if not origin_allowed(self.scope, by_cookie=signed_in):
+        mode, sink = self._mode(), None
+        try:
+            who = await self._handshake()
+            if isinstance(who, _Refused):
+                await self._refuse(mode, who)
+            sink = self._sink()
+            await self._converse(mode, sink, who)
+        except _Denied:
             self._log_refused_origin()
             await self._deny()
-            return
-        mode = self._mode()
-        sink: Sink | None = None
-        try:
-            ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
-            sink = ready_frames() if ready_frames is not None else AsgiSink(self.send)
-            await self._converse(mode, sink, user if signed_in else None)
         except _Gone:
             pass
         except _Closing as closing:
-            await self._close(closing.code, CLOSE_TEXTS[closing.code])
+            await self._close(closing.code, closing.reason)
+        except asyncio.CancelledError:
+            ending = None if self.visitor is None else self.visitor.ended()
+            if ending is None:
+                raise
+            await self._close(ending, CLOSE_TEXTS[ending])
         except Exception:  # a fault of ours ends this connection, and is seen
             logger.exception("connection_failed")
             await self._close(_INTERNAL_ERROR, "")
         finally:
             if self.visitor is not None:
-                await self.visitor.close()
+                await self.visitor.close(*self.ended)
             if sink is not None:
                 await sink.close()
+
+    def _sink(self) -> Sink:
+        """Return the way out: the server's own, or ASGI's."""
+        ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
+        if ready_frames is not None:
+            sink: Sink = ready_frames()
+            return sink
+        warn_without_flow_control()
+        return AsgiSink(self.send)
+
+    # --- who ---
+
+    async def _handshake(self) -> Identity | _Refused | None:
+        """Return who is there as far as the handshake tells.
+
+        The Origin is looked at first: a page that may not come in learns nothing.
+        """
+        if not origin_allowed(self.scope, by_cookie=False):
+            raise _Denied
+        ticket = ticket_in(self.scope.get("subprotocols", []))
+        try:
+            if ticket is not None:
+                return await self._redeem(ticket)
+            who = await self.consumer.identify(self.scope)
+        except TicketRefused:
+            return _Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
+        except NotAuthenticated as exc:
+            failure = error(Code.UNAUTHENTICATED, str(exc) or None)
+            return _Refused(failure, Close.UNAUTHENTICATED)
+        except LogUnavailable:
+            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+            return _Refused(away, Close.UNAVAILABLE)
+        by_cookie = who is not None and who.by == "cookie"
+        if not origin_allowed(self.scope, by_cookie=by_cookie):
+            raise _Denied
+        return who
+
+    async def _redeem(self, ticket: str) -> Identity:
+        actor = await redeem_ticket(ticket, origin=self._origin())
+        return Identity(actor, "ticket")
+
+    def _origin(self) -> str:
+        """Return the handshake's Origin, which was checked, or nothing."""
+        return next(iter(header(self.scope, b"origin")), "")
+
+    async def _refuse(self, mode: Mode, refused: _Refused) -> NoReturn:
+        """Answer the handshake, so that a browser can read why, and close."""
+        await self._accept(mode)
+        if mode is Mode.V1:
+            await self._last_words(Failure(reply=None, error=refused.error))
+        else:
+            await self._last_words(plain_failure(refused.error))
+        raise _Closing(refused.close)
 
     async def _accept(self, mode: Mode) -> None:
         offered = mode.value in self.scope.get("subprotocols", [])
@@ -133,24 +260,30 @@ class _Client:
         subprotocols = self.scope.get("subprotocols", [])
         return Mode.V1 if Mode.V1.value in subprotocols else Mode.PLAIN
 
-    async def _converse(self, mode: Mode, sink: Sink, user: Any) -> None:
+    async def _converse(self, mode: Mode, sink: Sink, who: Identity | None) -> None:
         """Begin in the mode, then hear frame after frame."""
         if mode is Mode.V1:
-            conversation = await self._begin_v1(sink, user)
+            conversation = await self._begin_v1(sink, who)
         else:
-            conversation = await self._begin_plain(sink, user)
+            conversation = await self._begin_plain(sink, who)
         visitor = self.visitor
+        if visitor is not None:
+            visitor.arrived()
         while visitor is not None:
             await visitor.ready_for_more()
+            payload = ""
             try:
-                await conversation.hear(await self._text())
+                payload = await self._text()
+                await conversation.hear(payload)
             except BadCommand as bad:
+                if await self._is_extra(mode, bad, payload):
+                    continue
                 conversation.explain(bad)
                 self._count_bad(conversation, bad)
 
     # --- beginning ---
 
-    async def _begin_v1(self, sink: Sink, user: Any) -> _Conversation:
+    async def _begin_v1(self, sink: Sink, who: Identity | None) -> _Conversation:
         """Wait for hello and answer it."""
         await self._accept(Mode.V1)
         try:
@@ -160,15 +293,31 @@ class _Client:
             late = error(Code.HELLO_EXPECTED, "There was no hello within 10 s.")
             await self._last_words(Failure(reply=None, error=late))
             raise _Closing(Close.HELLO_TIMEOUT) from None
-        actor = actor_for(user) if user is not None else _guest(hello)
-        if actor is None:
-            stranger = error(Code.UNAUTHENTICATED)
-            await self._last_words(Failure(reply=hello.id, error=stranger))
-            raise _Closing(Close.UNAUTHENTICATED)
-        self.visitor = Visitor(engine(), actor, Mode.V1, sink)
+        actor = await self._said_in(hello, who)
+        self.visitor = Visitor(engine(), actor, Mode.V1, sink, origin=self._origin())
         conversation = Conversation(self.visitor)
         await conversation.begin(hello, self.url_room)
         return conversation
+
+    async def _said_in(self, hello: Hello, who: Identity | None) -> Actor:
+        """Return who says hello: a ticket in it wins over what the handshake told."""
+        refused = _Refused(error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED)
+        if hello.ticket is not None:
+            try:
+                return (await self._redeem(hello.ticket)).actor
+            except TicketRefused:
+                refused = _Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
+            except LogUnavailable:
+                away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+                refused = _Refused(away, Close.UNAVAILABLE)
+        elif who is not None:
+            return who.actor
+        else:
+            visiting = guest(hello.guest, hello.name)
+            if visiting is not None:
+                return visiting
+        await self._last_words(Failure(reply=hello.id, error=refused.error))
+        raise _Closing(refused.close)
 
     async def _hello(self) -> Hello:
         while True:
@@ -186,13 +335,13 @@ class _Client:
             if self.bad_commands >= MAX_BAD_COMMANDS:
                 raise _Closing(Close.BAD_COMMANDS)
 
-    async def _begin_plain(self, sink: Sink, user: Any) -> _Conversation:
+    async def _begin_plain(self, sink: Sink, who: Identity | None) -> _Conversation:
         """Enter the URL's room, and only then answer the handshake.
 
         Nothing else tells the client that it is in: so whatever is sent after the
         handshake is seen.
         """
-        actor = actor_for(user) if user is not None else _guest(None)
+        actor = guest(None) if who is None else who.actor
         self.visitor = Visitor(engine(), actor or new_guest(None), Mode.PLAIN, sink)
         conversation = PlainConversation(self.visitor, self.url_room or "")
         after, complaint = self._after()
@@ -244,11 +393,35 @@ class _Client:
         """Return the next text frame; raises `BadCommand` for a binary one."""
         message = await self.receive()
         if message["type"] == "websocket.disconnect":
+            self.ended = message.get("code"), message.get("reason") or ""
             raise _Gone
         text = message.get("text")
+        given = message.get("bytes") or b""
+        if text is not None:
+            given = text.encode("utf-8", "surrogatepass")
+        if len(given) > MAX_FRAME_BYTES:  # some servers take more
+            raise _Closing(_TOO_BIG, f"Over {MAX_FRAME_BYTES} bytes.")
         if text is None:
             raise BadCommand(error(Code.BINARY))
         return str(text)
+
+    async def _is_extra(self, mode: Mode, bad: BadCommand, payload: str) -> bool:
+        """Have the project's subclass answer a command; False if it knows it not."""
+        visitor = self.visitor
+        unknown = mode is Mode.V1 and bad.error.code == Code.UNKNOWN_COMMAND
+        if not unknown or visitor is None:
+            return False
+        command = msgspec.json.decode(payload)
+        try:
+            result = await self.consumer.extra_command(visitor.actor, command)
+            if bad.reply is not None:
+                visitor.say(Done(reply=bad.reply, result=result))
+        except UnknownCommand:
+            return False
+        except Exception:  # the project's fault is not this connection's end
+            logger.exception("extra_command_failed cmd=%r", command["cmd"])
+            visitor.say(Failure(reply=bad.reply, error=error(Code.INTERNAL)))
+        return True
 
     def _count_bad(self, conversation: _Conversation, bad: BadCommand) -> None:
         if bad.error.code == Code.UNSUPPORTED:
@@ -275,14 +448,17 @@ class _Client:
 
     async def _close(self, code: int, reason: str) -> None:
         """Close, once what was said before is out."""
+        self.ended = int(code), reason
+        code = close_code(int(code))
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self.visitor is not None:
+                    self.visitor.connection.task = None  # it is closing already
                     sink = self.visitor.connection.sink
                     sink.flush(self.visitor.connection.outbox)
                     await sink.drained()
                 await self._send(
-                    {"type": "websocket.close", "code": int(code), "reason": reason},
+                    {"type": "websocket.close", "code": code, "reason": reason},
                 )
         except (TimeoutError, _Gone):
             logger.debug("close_not_delivered code=%d", code)
@@ -310,12 +486,3 @@ class _Client:
             header(self.scope, b"origin"),
             header(self.scope, b"host"),
         )
-
-
-def _guest(hello: Hello | None) -> Actor | None:
-    """Return the guest who is there, or None where guests are not taken."""
-    if not conf().GUESTS:
-        return None
-    if hello is None:
-        return new_guest(None)
-    return new_guest(hello.name, hello.guest)

@@ -23,10 +23,10 @@ from headgate.chat.entries import (
 )
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
-from headgate.chat.people import guest_token
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import Visitor, denied, seq_of
+from headgate.chat.welcome import room_joined, welcome
 from headgate.live.connection import Connection, Watch
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.codec import BadCommand, decode_command, error
@@ -45,7 +45,7 @@ from headgate.protocol.commands import (
     Send,
     Typing,
 )
-from headgate.protocol.fields import MAX_COMMAND_BYTES, MAX_ROOMS
+from headgate.protocol.fields import MAX_ROOMS
 from headgate.protocol.pushes import (
     Done,
     Error,
@@ -57,7 +57,6 @@ from headgate.protocol.pushes import (
     RoomJoined,
     Saved,
     TypingSignal,
-    Welcome,
 )
 from headgate.protocol.pushes import (
     ReadMark as ReadPush,
@@ -65,7 +64,6 @@ from headgate.protocol.pushes import (
 
 __all__ = ["Conversation"]
 
-HEARTBEAT_MS = 25_000
 RETRY_MS = 1000  # what `unavailable` asks to wait
 
 
@@ -104,17 +102,7 @@ class Conversation:
             )
             if reset is not None:
                 resets.append(reset)
-        actor = visitor.actor
-        visitor.say(
-            Welcome(
-                user=actor.author,
-                guest=guest_token(actor) if actor.user is None else None,
-                rooms=entries,
-                limits=[],
-                heartbeat_ms=HEARTBEAT_MS,
-                max_message_bytes=MAX_COMMAND_BYTES,
-            ),
-        )
+        visitor.say(welcome(visitor, entries))
         for reset in resets:
             visitor.say(reset)
         for watch in list(visitor.connection.watches.values()):
@@ -180,15 +168,7 @@ class Conversation:
             return RoomJoined(error=away), None
         if isinstance(found, Deny):
             return RoomJoined(error=denied(found)), None
-        entry = RoomJoined(
-            head=found.head,
-            epoch=found.epoch,
-            title=found.rights.title or None,
-            read=found.rights.read_seq,
-            unread=found.unread,
-            landed=found.landed,
-        )
-        return entry, found.reset
+        return room_joined(found), found.reset
 
     async def _hello_again(self, command: Hello) -> None:
         text = "hello was said already."
@@ -253,7 +233,9 @@ class Conversation:
             command.client_id,
             details,
         )
-        visitor.submit(draft, lambda verdict: self._saved(command, verdict))
+        await visitor.write(
+            draft, command.room, lambda verdict: self._saved(command, verdict)
+        )
 
     async def _edit(self, command: Edit) -> None:
         details = message_details(format=command.format, data=command.data)
@@ -281,7 +263,9 @@ class Conversation:
             self._refuse(command, denied(found))
             return
         change = Change(found, visitor.actor, command.target, text, details)
-        visitor.submit(change, lambda verdict: self._saved(command, verdict))
+        await visitor.write(
+            change, command.room, lambda verdict: self._saved(command, verdict)
+        )
 
     # --- signals and marks ---
 

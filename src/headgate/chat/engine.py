@@ -14,23 +14,44 @@ from weakref import WeakKeyDictionary
 from headgate.chat.conf import conf
 from headgate.chat.heads import HeadWatch
 from headgate.chat.history import DatabaseLog
+from headgate.chat.hooks import call_here, handlers_of, is_anybody_told, room_event
 from headgate.chat.journal import Journal
+from headgate.chat.profiles import add_known_avatars
+from headgate.chat.project_threads import ProjectThreads
 from headgate.chat.reader import Reader
 from headgate.chat.standing import Standing
+from headgate.chat.teller import Teller
 from headgate.live.node import Node
 from headgate.protocol.pushes import LogEvent
 
-__all__ = ["Engine", "close_engine", "engine", "hint", "started_engine"]
+__all__ = [
+    "Engine",
+    "close_engine",
+    "engine",
+    "hint",
+    "hint_access",
+    "started_engine",
+    "tell_handlers",
+]
 
 _engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
 
 
 class Engine:
-    """The chat of one event loop."""
+    """The chat of one event loop.
+
+    Its parts have threads and connections of their own; in the tests of projects
+    (`headgate.testing`) others stand in their places, which have none.
+    """
+
+    reader_class: type[Reader] = Reader
+    journal_class: type[Journal] = Journal
+    heads_class: type[HeadWatch] = HeadWatch
+    threads_class: type[ProjectThreads] = ProjectThreads
 
     def __init__(self) -> None:
         settings = conf()
-        self.reader = Reader()
+        self.reader = self.reader_class()
         self.standing = Standing(self.reader)
         self.node = Node(
             DatabaseLog(self.reader),
@@ -38,35 +59,55 @@ class Engine:
             told=self.standing.told,
         )
         self.standing.node = self.node
-        self.journal = Journal(
+        self.filter_threads = self.threads_class()  # for BEFORE_SEND
+        self.teller = Teller(self.threads_class())
+        # Whether the server stops, so that no answer is begun that would not end.
+        self.draining = False
+        self.journal = self.journal_class(
             self._written,
             max_waiting=settings.JOURNAL_MAX_WAITING,
             max_waiting_bytes=settings.JOURNAL_MAX_WAITING_BYTES,
         )
-        self._heads = HeadWatch(self.node.hub)
+        self._heads = self.heads_class(
+            self.node.hub,
+            changed=self.standing.changed,
+            lost=self.standing.lost,
+        )
 
     def _written(self, written: Sequence[tuple[int, LogEvent]]) -> None:
         """Hand what the journal wrote to the hub, in one run per room."""
+        add_known_avatars([push for _, push in written])
         runs: dict[int, list[LogEvent]] = {}
         for room_id, push in written:
             runs.setdefault(room_id, []).append(push)
         for room_id, events in runs.items():
             self.node.hub.publish(room_id, events)
+        if is_anybody_told():
+            for _, push in written:
+                handlers = handlers_of(str(push.__struct_config__.tag), push.room)
+                if handlers:
+                    self.teller.tell(handlers, room_event(push))
+
+    def look_for_notices(self) -> None:
+        """Look at once for what was noted about people's access."""
+        self._heads.hint()
 
     async def close(self) -> None:
         """Write what was submitted, then let go of threads and database."""
         await self.journal.close()
+        await self.teller.close()
+        await self.filter_threads.close()
         await self._heads.close()
         await self.standing.close()
         await self.reader.close()
 
 
-def engine() -> Engine:
-    """Return the running loop's engine, started on first use."""
+def engine(kind: type[Engine] = Engine) -> Engine:
+    """Return the running loop's engine, started as one of that kind on first use."""
     loop = asyncio.get_running_loop()
     started = _engines.get(loop)
     if started is None:
-        started = _engines[loop] = Engine()
+        started = _engines[loop] = kind()
     return started
 
 
@@ -87,3 +128,27 @@ def hint(room_id: int, head: int) -> None:
     for loop, started in list(_engines.items()):
         if not loop.is_closed():
             loop.call_soon_threadsafe(started.node.hub.reach, room_id, head)
+
+
+def hint_access() -> None:
+    """Tell this process's engines, from any thread, that there is a notice to read."""
+    for loop, started in list(_engines.items()):
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(started.look_for_notices)
+
+
+def tell_handlers(push: LogEvent) -> None:
+    """Have the project's handlers told of an event, once, from any thread.
+
+    They are called beside the connections that this process serves; where it serves
+    none, here and now.
+    """
+    handlers = handlers_of(str(push.__struct_config__.tag), push.room)
+    if not handlers:
+        return
+    event = room_event(push)
+    for loop, started in list(_engines.items()):
+        if loop.is_running():
+            loop.call_soon_threadsafe(started.teller.tell, handlers, event)
+            return
+    call_here(handlers, event)

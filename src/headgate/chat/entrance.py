@@ -50,6 +50,7 @@ async def come_in(
     """
     engine = visitor.engine
     seen = 0 if place is None else place.seq
+    changes = engine.standing.changes
     while True:
         look = await engine.reader.run(_look_in, visitor.actor, slug, pending or [])
         if isinstance(look, Deny):
@@ -69,6 +70,8 @@ async def come_in(
     if reset is not None:
         reset.room = slug
     visitor.remember(slug, rights.room_id)
+    if engine.standing.changes != changes:
+        engine.standing.ask(visitor.connection.watches[rights.room_id])
     return Entrance(rights, room.head, room.epoch, unread, found, reset)
 
 

@@ -36,13 +36,20 @@ __all__ = [
 
 @dataclass(slots=True)
 class Draft:
-    """A message to be written."""
+    """A message to be written.
+
+    One with a time, `at`, was written elsewhere, then: it keeps its time, and bans and
+    mutes of today do not concern it. `said` is the text and the details that the
+    author gave, where the project has changed them: a retry is known by those.
+    """
 
     room_id: int
     actor: Actor
     text: str
     client_id: str | None = None
     details: dict[str, Any] | None = None
+    at: datetime | None = None
+    said: tuple[str, dict[str, Any] | None] | None = None
 
 
 @dataclass(slots=True)
@@ -127,7 +134,7 @@ class Digests:
 
     def _by(self, keyed: hashlib.blake2b, draft: Draft) -> bytes:
         digest = keyed.copy()
-        digest.update(encode([draft.text, draft.details]))
+        digest.update(encode(draft.said or (draft.text, draft.details)))
         return digest.digest()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import QuerySet
 
 from headgate.chat.models import Event, Room
 from headgate.chat.models import Message as MessageRow
+from headgate.chat.profiles import add_avatars
 from headgate.chat.reader import Reader
 from headgate.chat.rows import COLUMNS, EventRow, as_push
 from headgate.live.ports import RoomHead
@@ -21,6 +23,7 @@ __all__ = [
     "DatabaseLog",
     "Page",
     "events_page",
+    "known_message",
     "landed",
     "message_at",
     "messages_of",
@@ -76,7 +79,9 @@ def _events(room_id: int, after: int, to: int, limit: int) -> list[LogEvent]:
 
 
 def _pushes(rows: QuerySet[Event], slug: str) -> list[LogEvent]:
-    return [as_push(EventRow(*row), slug) for row in rows.values_list(*COLUMNS)]
+    found = [as_push(EventRow(*row), slug) for row in rows.values_list(*COLUMNS)]
+    add_avatars(found)
+    return found
 
 
 def _bounded(entries: list[LogEvent]) -> list[LogEvent]:
@@ -164,6 +169,18 @@ def landed(room_id: int, author_key: str, client_ids: Sequence[str]) -> dict[str
     return {
         str(client_id): seq for client_id, seq in rows.values_list("client_id", "seq")
     }
+
+
+def known_message(
+    room_id: int, author_key: str, client_id: str
+) -> tuple[int, datetime] | None:
+    """Return seq and time of an author's message by its client_id, if it is there."""
+    rows = Event.objects.filter(
+        room_id=room_id,
+        author_key=author_key,
+        client_id=client_id,
+    )
+    return rows.values_list("seq", "at").first()
 
 
 def message_at(room_id: int, seq: int) -> MessageRow | None:

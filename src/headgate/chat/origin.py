@@ -7,7 +7,7 @@ letter; and where there is none, cookies do not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +22,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL = [".localhost", "127.0.0.1", "[::1]"]  # what Django allows with DEBUG
 
 
-def header(scope: dict[str, Any], name: bytes) -> list[str]:
+def header(scope: Mapping[str, Any], name: bytes) -> list[str]:
     """Return all values of a header, as Latin-1 text."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
-def origin_allowed(scope: dict[str, Any], *, by_cookie: bool) -> bool:
+def origin_allowed(scope: Mapping[str, Any], *, by_cookie: bool) -> bool:
     """Return whether a handshake's Origin may come in.
 
     Without an Origin it may unless a cookie identifies the caller: programs send
@@ -42,7 +42,7 @@ def origin_allowed(scope: dict[str, Any], *, by_cookie: bool) -> bool:
     return origin is not None and origin in allowed_origins(scope)
 
 
-def allowed_origins(scope: dict[str, Any]) -> set[str]:
+def allowed_origins(scope: Mapping[str, Any]) -> set[str]:
     """Return the origins that may open a WebSocket to where this request went."""
     listed: Iterable[str] | None = conf().ALLOWED_ORIGINS
     if listed is None:
@@ -51,7 +51,7 @@ def allowed_origins(scope: dict[str, Any]) -> set[str]:
     return {normal for origin in listed if (normal := _normal(origin)) is not None}
 
 
-def _own(scope: dict[str, Any]) -> str | None:
+def _own(scope: Mapping[str, Any]) -> str | None:
     """Return the origin of the server itself, as the client sees it."""
     hosts = header(scope, b"host")
     if len(hosts) != 1:
@@ -63,7 +63,7 @@ def _own(scope: dict[str, Any]) -> str | None:
     return f"{_scheme(scope)}://{hosts[0]}"
 
 
-def _scheme(scope: dict[str, Any]) -> str:
+def _scheme(scope: Mapping[str, Any]) -> str:
     """Return http or https, by SECURE_PROXY_SSL_HEADER where that is set."""
     trusted = settings.SECURE_PROXY_SSL_HEADER
     if trusted:

@@ -14,6 +14,7 @@ from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.protocol.codec import BadCommand, decode_plain, plain_failure
+from headgate.protocol.codes import Code
 from headgate.protocol.commands import PlainSend, Position
 from headgate.protocol.pushes import Error, PlainSaved
 
@@ -53,7 +54,7 @@ class PlainConversation:
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
-        self._send(decode_plain(payload))
+        await self._send(decode_plain(payload))
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command, in its turn."""
@@ -63,11 +64,11 @@ class PlainConversation:
         """Say an error that answers no command."""
         self._visitor.say(plain_failure(failure))
 
-    def _send(self, command: PlainSend) -> None:
+    async def _send(self, command: PlainSend) -> None:
         turn = self._turn()
         watch = self._visitor.watch(self._room)
         if watch is None or not isinstance(watch.rights, Rights):
-            gone = denied(Deny(), command.client_id)
+            gone = denied(Deny(Code.NOT_FOUND), command.client_id)
             self._reply(turn, plain_failure(gone))
             return
         denial = watch.rights.denial("send")
@@ -85,7 +86,7 @@ class PlainConversation:
             command.message,
             command.client_id,
         )
-        self._visitor.submit(draft, answer)
+        await self._visitor.write(draft, self._room, answer)
 
     def _turn(self) -> list[Any]:
         turn: list[Any] = []

@@ -9,26 +9,28 @@ from headgate.chat.permissions import Deny, Rights, rights_in
 from headgate.protocol.codec import is_room_slug
 from headgate.protocol.codes import Code
 
-__all__ = ["enter"]
+__all__ = ["enter", "would_make"]
 
 
-def enter(actor: Actor, slug: str) -> Rights | Deny:
+def enter(actor: Actor, slug: str, *, make: bool = True) -> Rights | Deny:
     """Return an actor's rights in a room, or why they may not come in.
 
-    An unknown room is made when `MAKE_ROOMS` says so and there are not too many.
+    An unknown room is made when `MAKE_ROOMS` says so and there are not too many;
+    with `make` False it is not there.
     """
     room = Room.objects.filter(slug=slug).first()
-    if room is None:
-        room = _make(slug)
+    if room is None and make and would_make(slug):
+        room = Room.objects.get_or_create(slug=slug, defaults={"title": slug})[0]
     if room is None:
         return Deny(Code.NOT_FOUND)
     rights = rights_in(actor, room)
     return rights.denial("watch") or rights
 
 
-def _make(slug: str) -> Room | None:
-    if not conf().MAKE_ROOMS or not is_room_slug(slug):
-        return None
-    if Room.objects.count() >= conf().MAX_MADE_ROOMS:
-        return None
-    return Room.objects.get_or_create(slug=slug, defaults={"title": slug})[0]
+def would_make(slug: str) -> bool:
+    """Return whether joining a room that does not exist would make it."""
+    return (
+        conf().MAKE_ROOMS
+        and is_room_slug(slug)
+        and Room.objects.count() < conf().MAX_MADE_ROOMS
+    )

@@ -10,9 +10,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from headgate.chat.before_send import has_before_send, looked_at
 from headgate.chat.conf import conf
 from headgate.chat.engine import Engine
-from headgate.chat.entries import Draft, Entry, Known, Refused, Verdict, Written
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    Entry,
+    Known,
+    Refused,
+    Verdict,
+    Written,
+)
+from headgate.chat.hooks import handlers_of
 from headgate.chat.journal import Overloaded
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Rights
@@ -21,7 +31,7 @@ from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
 from headgate.live.ports import Sink
 from headgate.protocol.codec import error
-from headgate.protocol.codes import Code
+from headgate.protocol.codes import Close, Code
 from headgate.protocol.fields import MAX_ROOMS
 from headgate.protocol.pushes import Error
 
@@ -30,6 +40,7 @@ __all__ = ["MAX_IN_FLIGHT", "Visitor", "denied", "seq_of"]
 # Whoever sends without joining is not looked up for each message. What changes in a
 # room that is not watched is noticed after this, and bans while writing at once.
 LOOKED_UP_SECONDS = 1.0
+NO_STATUS = 1005  # RFC 6455, section 7.4.1: there was no close code
 MAX_IN_FLIGHT = 64  # entries of one connection that wait for their verdict
 
 
@@ -41,9 +52,18 @@ def denied(denial: Deny, client_id: str | None = None) -> Error:
 class Visitor:
     """Somebody on one connection."""
 
-    def __init__(self, engine: Engine, actor: Actor, mode: Mode, sink: Sink) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        actor: Actor,
+        mode: Mode,
+        sink: Sink,
+        *,
+        origin: str = "",
+    ) -> None:
         self.engine = engine
-        self.actor = actor
+        # The Origin that the client came with, or empty: its next ticket is for it.
+        self.origin = origin
         self.connection = Connection(
             sink,
             mode,
@@ -56,7 +76,22 @@ class Visitor:
         self._looked_up: dict[str, tuple[Rights, float]] = {}
         # The joined rooms by their slugs.
         self._rooms: dict[str, int] = {}
+        self._arrived_at: float | None = None
+        # Whoever makes a visitor serves it: see `ended`.
+        self.connection.task = asyncio.current_task()
         engine.node.add(self.connection)
+        engine.standing.came(self.connection)
+
+    @property
+    def actor(self) -> Actor:
+        """Who they are, with their account as it was when it was looked at last."""
+        actor: Actor = self.connection.owner
+        return actor
+
+    def arrived(self) -> None:
+        """Tell the project that somebody is in."""
+        self._arrived_at = asyncio.get_running_loop().time()
+        self.engine.teller.tell(handlers_of("connected"), self.actor)
 
     def say(self, message: Any) -> None:
         """Queue a reply or push for this client alone."""
@@ -142,6 +177,29 @@ class Visitor:
         else:
             self._in_flight += 1
 
+    async def write(
+        self,
+        entry: Draft | Change,
+        slug: str,
+        answer: Callable[[Verdict], Any],
+    ) -> None:
+        """Submit what somebody says, once the project's `BEFORE_SEND` looked at it."""
+        if has_before_send():
+            looked = await looked_at(entry, slug)
+            if isinstance(looked, Draft):
+                # Meanwhile they may have been removed.
+                rights = await self.enter(slug)
+                denial = rights if isinstance(rights, Deny) else rights.denial("send")
+                if denial is not None:
+                    looked = Refused(denied(denial, looked.client_id))
+            if not isinstance(looked, Draft | Change):
+                message = answer(looked)
+                if message is not None:
+                    self.say(message)
+                return
+            entry = looked
+        self.submit(entry, answer)
+
     async def ready_for_more(self) -> None:
         """Wait while too much of this connection's is unanswered or unread."""
         while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
@@ -151,9 +209,27 @@ class Visitor:
             # Replies are never dropped, so whoever does not read them is not heard.
             await self.connection.outbox.room_in()
 
-    async def close(self) -> None:
-        """Leave all rooms and let go of the connection."""
+    def ended(self) -> Close | None:
+        """Return how to close after a `CancelledError`, if the connection was ended.
+
+        None means that the task itself is to end: raise the error again.
+        """
+        task, ending = asyncio.current_task(), self.connection.ending
+        if task is None or ending is None or task.uncancel() > 0:
+            return None
+        return ending
+
+    async def close(self, code: int | None = None, reason: str = "") -> None:
+        """Leave all rooms and let go of the connection.
+
+        `code` and `reason` are those of the WebSocket's close, by whomever.
+        """
         self._fewer.set()
+        if self._arrived_at is not None:
+            seconds = asyncio.get_running_loop().time() - self._arrived_at
+            ended = code or self.connection.ending or NO_STATUS
+            gone = handlers_of("disconnected")
+            self.engine.teller.tell(gone, self.actor, int(ended), reason, seconds)
         await self.engine.node.remove(self.connection)
 
 

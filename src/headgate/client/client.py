@@ -1,7 +1,8 @@
 """The façade: what an application calls.
 
 Start reading here, then `link` (what outlives a socket), `visit` (the work on one),
-`connection` (the socket), `rooms` (order) and `outbox` (what is not acknowledged).
+`connection` (the socket), `rooms` (order) and `outbox` (what is not acknowledged). How
+an HTTP answer connects: `http_client`, `descriptor`, `following`, `identity`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from headgate.client.backoff import Backoff
-from headgate.client.dial import Dial, addresses, with_cookies
+from headgate.client.cookies import in_jar
+from headgate.client.descriptor import Descriptor, descriptor_of
+from headgate.client.dial import Dial, addresses
 from headgate.client.errors import ClientClosed, Lost, NotConnected, Refused
+from headgate.client.following import follow
+from headgate.client.http_client import HttpDoor
+from headgate.client.identity import Identity
 from headgate.client.inbox import Inbox
 from headgate.client.incoming import Page, Push, encode_command
 from headgate.client.link import Link
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+
+    import httpx2
 
     from headgate.client.state import State
     from headgate.protocol.fields import Format, Priority
@@ -63,14 +71,23 @@ class Client:
             ...
     ```
 
+    Without `rooms` it may also be nobody yet: where the server does not know it, it
+    waits for an HTTP answer that says who it is and where to.
+
+    ```python
+    async with Client(url, headers={"Authorization": "Token …"}) as client:
+        await client.http.post("/orders/7/comment", json={"text": "Where is it?"})
+        ...  # connected to the order's room
+    ```
+
     Args:
         url: Where the chat is, `http(s)://` or `ws(s)://`, with the prefix if it has
             one; `/ws/chat/` is added.
         rooms: Rooms to watch from the start.
         name: The name that a guest wants.
         guest: The `guest` of an earlier client, to be the same guest again.
-        cookies: Sent when connecting, such as Django's session cookie.
-        headers: Sent when connecting.
+        cookies: Sent when connecting and by `http`, such as Django's session cookie.
+        headers: Sent when connecting and by `http`.
         origin: The Origin header; by default the origin of `url`.
         ssl: For certificates that the system does not know.
         min_backoff_seconds: The ceiling of the first wait before coming back.
@@ -111,15 +128,29 @@ class Client:
         random: Callable[[], float] = random_module.random,  # noqa: S311 - no secret
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        socket_url, own_origin = addresses(url)
+        where = addresses(url)
+        sent, jar = in_jar(where.http, headers, cookies)
+        identity = Identity(guest, clock)
         self._first_rooms = [_checked(room) for room in dict.fromkeys(rooms)]
         self._clock = clock
         self._inbox: Inbox[Push] = Inbox(max_inbox_items)
+        self._door = HttpDoor(
+            url=where.http,
+            origin=origin or where.origin,
+            headers=sent,
+            jar=jar,
+            identity=identity,
+            follow=self._follow,
+            ssl=ssl,
+            open_timeout_seconds=open_timeout_seconds,
+            reply_timeout_seconds=reply_timeout_seconds,
+        )
         self._link = Link(
             Dial(
-                url=socket_url,
-                origin=origin or own_origin,
-                headers=with_cookies(headers, cookies),
+                url=where.socket,
+                origin=origin or where.origin,
+                headers=sent,
+                jar=jar,
                 ssl=ssl,
                 open_timeout_seconds=open_timeout_seconds,
                 reply_timeout_seconds=reply_timeout_seconds,
@@ -134,11 +165,13 @@ class Client:
             ),
             outbox=Outbox(max_items=max_outbox_items, max_bytes=max_outbox_bytes),
             inbox=self._inbox,
-            hello=Hello(guest=guest, name=name, agent=AGENT),
+            identity=identity,
+            hello=Hello(name=name, agent=AGENT),
+            ask_ticket=self._door.ask_ticket,
             clock=clock,
             on_state=on_state,
         )
-        self._task: asyncio.Task[None] | None = None
+        self._was_opened = False
 
     # --- open and close -----------------------------------------------------------
 
@@ -148,15 +181,22 @@ class Client:
         A server that is away is waited for: put a limit around this, not around the
         whole client, if that is not wanted.
 
+        Without first rooms, a server that does not know us is no error: this returns,
+        `user` is None, and the client connects by an HTTP answer that is for it, or
+        tries again at the first call that needs a connection.
+
         Raises:
             RoomRefused: One of the first rooms is not for us; the client is closed.
             ClosedByServer: The server does not want us.
         """
-        if self._task is not None:
+        if self._was_opened:
             raise RuntimeError("a client is opened once")
-        self._task = asyncio.create_task(self._link.run(), name="headgate client")
+        self._was_opened = True
+        if self._first_rooms:
+            self._link.want()
+        self._link.begin()
         try:
-            await self._link.connected()
+            await self._link.settled()
             watching = self._link.watching
             first = [watching.add(room, None, None) for room in self._first_rooms]
             for room in first:
@@ -167,11 +207,10 @@ class Client:
 
     async def close(self) -> None:
         """Say goodbye and end; what is not acknowledged raises `NotSent`."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            if not self._task.cancelled():
-                self._task.result()  # raises what went wrong inside, if anything
+        try:
+            await self._link.close()
+        finally:
+            await self._door.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -195,12 +234,45 @@ class Client:
     @property
     def user(self) -> Author | None:
         """Who we are, once welcomed."""
-        return self._link.user
+        return self._link.identity.user
 
     @property
     def guest(self) -> str | None:
         """What to pass as `guest` to be the same guest again; a secret."""
-        return self._link.guest
+        return self._link.identity.guest
+
+    # --- HTTP ---------------------------------------------------------------------
+
+    @property
+    def http(self) -> httpx2.AsyncClient:
+        """HTTP as the same person, with paths below this client's `url`.
+
+        An answer with the header `Headgate-Connect`, such as that of a view under
+        `@headgate.connects(…)`, is followed before it is returned: the client is
+        connected then and watches the rooms. Where that does not come about within
+        `open_timeout_seconds`, or may not be, the log `headgate.client` says why.
+
+        Cookies are shared with the WebSocket, both ways, and CSRF's token is sent.
+        Nothing is sent again by itself, a 429 with Retry-After neither.
+
+        Raises:
+            ClientClosed: After `close()`.
+            ImportError: httpx2 is not installed.
+        """
+        return self._door.client
+
+    async def connect(self, descriptor: Mapping[str, Any]) -> None:
+        """Connect as a descriptor says that came in a body, and join its rooms.
+
+        Such as that of `POST /api/v1/connect`, or of `headgate.descriptor()`. A
+        client that was not opened is open then, and is to be closed.
+
+        Raises:
+            DescriptorRefused: It is none, or for another host or somebody else.
+            RoomRefused: One of its rooms is not for us.
+            ClosedByServer: The server does not want us.
+        """
+        await self._follow(descriptor_of(descriptor, self._door.host))
 
     # --- reading ------------------------------------------------------------------
 
@@ -383,18 +455,23 @@ class Client:
 
     # --- inside -------------------------------------------------------------------
 
+    async def _follow(self, found: Descriptor) -> None:
+        await follow(self._link, found)
+
     def _check_open(self) -> None:
-        if self._task is None:
+        if not self._link.is_begun:
             raise ClientClosed
         self._link.check()
+        self._link.want()
 
     async def _write(
         self,
         command: Send | Edit | Delete,
         client_id: str | None,
     ) -> Sent:
-        if self._task is None:
+        if not self._link.is_begun:
             raise ClientClosed
+        self._link.want()
         text = encode_command(command)
         # A command that the server cannot take is refused here: it counts against
         # the connection there, and one that is far too large would end it.

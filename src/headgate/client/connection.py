@@ -90,6 +90,7 @@ class Connection:
         self._ended = False
         self._last_error: Error | None = None  # of those that answer no command
         self._back_at: float | None = None  # on the clock; from going_away
+        self.parting_ticket: str | None = None  # from going_away
         self._frames = 0  # read so far; that it grows is a sign of life
         self._held_up = False  # whether the application does not read
         self.heartbeat_seconds = 20.0
@@ -112,7 +113,8 @@ class Connection:
         """
         try:
             async with asyncio.timeout(self._open_timeout_seconds):
-                await self._send(encode_command(hello, next(self._numbers)))
+                with suppress(Lost):  # closed already; what was said is to be read
+                    await self._send(encode_command(hello, next(self._numbers)))
                 while True:
                     push = await self._receive()
                     if isinstance(push, Welcome):
@@ -136,6 +138,7 @@ class Connection:
                     self._answered(incoming)
                 elif isinstance(incoming, GoingAway):
                     self._back_at = self._clock() + incoming.reconnect_in_ms / 1000
+                    self.parting_ticket = incoming.ticket
                 elif incoming is not None:
                     self._held_up = True
                     await on_push(incoming)
@@ -169,9 +172,13 @@ class Connection:
 
     def fail(self, reason: str) -> None:
         """Give the connection up: the other end is not there any more."""
+        self.give_up(reason)
+        self._socket.transport.abort()
+
+    def give_up(self, reason: str) -> None:
+        """Have the connection end as lost, although it is there; `close` it then."""
         if not self._failed.done():
             self._failed.set_result(reason)
-        self._socket.transport.abort()
 
     @overload
     async def call(self, command: Send | Edit | Delete) -> Saved: ...
@@ -265,7 +272,7 @@ class Connection:
         wait = wait_seconds(error)
         if wait is None:
             raise ClosedByServer(None, error.text, error)
-        raise Lost(error.text, wait)
+        raise Lost(error.text, wait, error=error)
 
     def _ending(self, exc: ConnectionClosed) -> Lost | ClosedByServer:
         """Return what the end of the socket means."""
@@ -278,7 +285,8 @@ class Connection:
             wait = min(max(self._back_at - self._clock(), 0.0), MAX_WAIT_SECONDS)
         elif error is not None and error.retry_after_ms is not None:
             wait = wait_seconds(error) or 0.0
-        return Lost(reason, wait)
+        code = None if closed is None else closed.code
+        return Lost(reason, wait, close_code=code, error=error)
 
     def _end(self, reason: str) -> None:
         self._ended = True

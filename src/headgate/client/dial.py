@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from http.cookiejar import CookieJar
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
@@ -19,16 +21,23 @@ from websockets.exceptions import (
 from websockets.typing import Origin, Subprotocol
 
 from headgate.client.connection import Connection
-from headgate.client.errors import MAX_WAIT_SECONDS, HandshakeRefused, Lost
+from headgate.client.cookies import cookie_header
+from headgate.client.errors import HandshakeRefused, Lost, retry_after_seconds
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
-__all__ = ["SUBPROTOCOL", "Dial", "addresses", "with_cookies"]
+__all__ = ["SUBPROTOCOL", "Addresses", "Dial", "addresses"]
 
 SUBPROTOCOL = Subprotocol("headgate.v1")
+TICKET_SUBPROTOCOL = "headgate.ticket."
 MAX_INCOMING_BYTES = 8 * 2**20  # a page of 200 messages of 16 KiB, and room to spare
 CLOSE_TIMEOUT_SECONDS = 2.0  # we have nothing left to say, so no long goodbye
+
+# At its most talkative it writes down handshakes and frames, with the cookies and
+# tickets in them. Who wants that sets the level of this logger.
+_socket_log = logging.getLogger("headgate.client.socket")
+_socket_log.setLevel(logging.INFO)
 
 # Refused handshakes that mean "later"; every other 4xx means "no".
 _LATER = frozenset(
@@ -46,31 +55,43 @@ class Dial:
 
     url: str
     origin: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    jar: CookieJar = field(default_factory=CookieJar, repr=False)
     ssl: ssl_module.SSLContext | None = None
     open_timeout_seconds: float = 10.0  # TCP, TLS and the handshake; welcome again
     reply_timeout_seconds: float = 20.0
     clock: Callable[[], float] = time.monotonic
 
-    async def open(self, on_call: Callable[[], None]) -> Connection:
+    async def open(
+        self,
+        on_call: Callable[[], None],
+        ticket: str | None = None,
+    ) -> Connection:
         """Return an open connection that has not said hello.
+
+        A ticket goes with the handshake: so what else says who we are, such as a
+        token that has run out meanwhile, is not looked at.
 
         Raises:
             Lost: It did not work this time.
             HandshakeRefused: It will not work another time either.
         """
         tls: dict[str, Any] = {} if self.ssl is None else {"ssl": self.ssl}
+        offered = [SUBPROTOCOL]
+        if ticket is not None:
+            offered.append(Subprotocol(f"{TICKET_SUBPROTOCOL}{ticket}"))
         try:
             socket = await connect(
                 self.url,
                 origin=None if self.origin is None else Origin(self.origin),
-                subprotocols=[SUBPROTOCOL],
-                additional_headers=self.headers,
+                subprotocols=offered,
+                additional_headers=self._headers(),
                 compression=None,  # commands are small, and it costs memory
                 open_timeout=self.open_timeout_seconds,
                 ping_interval=None,  # `keep_alive` knows when we do not read
                 close_timeout=CLOSE_TIMEOUT_SECONDS,
                 max_size=MAX_INCOMING_BYTES,
+                logger=_socket_log,
                 **tls,
             )
         except InvalidStatus as exc:
@@ -90,9 +111,22 @@ class Dial:
             clock=self.clock,
         )
 
+    def _headers(self) -> dict[str, str]:
+        """Return the headers of a handshake now: answers may have set cookies."""
+        cookies = cookie_header(self.jar, f"http{self.url.removeprefix('ws')}")
+        return {**self.headers, **({"Cookie": cookies} if cookies else {})}
 
-def addresses(url: str) -> tuple[str, str]:
-    """Return the socket's URL and the origin of a base URL."""
+
+class Addresses(NamedTuple):
+    """What a base URL means: for the socket, for requests, and as an Origin."""
+
+    socket: str
+    http: str
+    origin: str
+
+
+def addresses(url: str) -> Addresses:
+    """Return the addresses of a base URL; raises `ValueError` if it is none."""
     parts = urlsplit(url)
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     if parts.scheme not in schemes or not parts.hostname:
@@ -104,19 +138,11 @@ def addresses(url: str) -> tuple[str, str]:
     host = parts.netloc.rpartition("@")[2].lower()
     standard = ":443" if scheme == "wss" else ":80"
     origin = f"http{scheme[2:]}://{host.removesuffix(standard)}"
-    return urlunsplit((scheme, parts.netloc, path, "", "")), origin
-
-
-def with_cookies(
-    headers: Mapping[str, str] | None,
-    cookies: Mapping[str, str] | None,
-) -> dict[str, str]:
-    """Return headers with the cookies as one of them."""
-    merged = dict(headers or {})
-    if cookies:
-        pairs = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        merged["Cookie"] = pairs
-    return merged
+    return Addresses(
+        socket=urlunsplit((scheme, parts.netloc, path, "", "")),
+        http=urlunsplit((f"http{scheme[2:]}", parts.netloc, parts.path, "", "")),
+        origin=origin,
+    )
 
 
 def _refusal(exc: InvalidStatus) -> Lost | HandshakeRefused:
@@ -124,6 +150,5 @@ def _refusal(exc: InvalidStatus) -> Lost | HandshakeRefused:
     status = exc.response.status_code
     if HTTPStatus(400) <= status < HTTPStatus(500) and status not in _LATER:
         return HandshakeRefused(status, f"HTTP {status}")
-    hint = exc.response.headers.get("Retry-After", "")
-    wait = float(hint) if hint.isascii() and hint.isdecimal() else 0.0
-    return Lost(f"HTTP {status}", min(wait, MAX_WAIT_SECONDS))
+    wait = retry_after_seconds(exc.response.headers.get("Retry-After", ""))
+    return Lost(f"HTTP {status}", wait)

@@ -5,6 +5,7 @@ The tree:
 * `ClientError`
     * `NotConnected`: what was asked needs a connection now, and there is none
     * `ClientClosed`: `close()` was called
+    * `DescriptorRefused`: what was to connect us is not for this client
     * `ClosedByServer`: the server said not to come back
         * `HandshakeRefused`: it said so before the socket was open
     * `IdentityChanged`: after a disconnect the server took us for somebody else
@@ -19,13 +20,14 @@ A lost connection is no exception: the client comes back. `Lost` stays inside.
 
 from __future__ import annotations
 
-from headgate.protocol.codes import ERRORS, Code
+from headgate.protocol.codes import ERRORS, Close, Code
 from headgate.protocol.pushes import Error
 
 __all__ = [
     "ClientClosed",
     "ClientError",
     "ClosedByServer",
+    "DescriptorRefused",
     "HandshakeRefused",
     "IdentityChanged",
     "Lost",
@@ -35,6 +37,7 @@ __all__ = [
     "Refused",
     "RoomRefused",
     "SendError",
+    "retry_after_seconds",
     "wait_seconds",
 ]
 
@@ -64,6 +67,17 @@ class ClientClosed(ClientError):  # noqa: N818 - as above
         return "the client is not open"
 
 
+class DescriptorRefused(ClientError):  # noqa: N818 - as above
+    """A connection descriptor is not followed; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the connection descriptor is not followed: {self.reason}"
+
+
 class ClosedByServer(ClientError):  # noqa: N818 - as above
     """The server ended the conversation for good.
 
@@ -81,6 +95,13 @@ class ClosedByServer(ClientError):  # noqa: N818 - as above
         self.code = code
         self.reason = reason
         self.error = error
+
+    @property
+    def is_of_identity(self) -> bool:
+        """Whether the server wants to know who we are, and may let us in then."""
+        if self.code is not None:
+            return self.code == Close.UNAUTHENTICATED
+        return self.error is not None and self.error.code == Code.UNAUTHENTICATED
 
     def __str__(self) -> str:
         said = self.reason or (self.error.text if self.error else "no reason given")
@@ -196,13 +217,29 @@ class NotSent(SendError):  # noqa: N818 - as above
 class Lost(Exception):  # noqa: N818 - an event of the inside, never an answer
     """The connection is gone and another is to be tried.
 
-    `retry_in_seconds` is the least time to wait, as the server asked.
+    `retry_in_seconds` is the least time to wait, as the server asked; `close_code`
+    is how it closed, and `error` what it said last, where it did.
     """
 
-    def __init__(self, reason: str, retry_in_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        reason: str,
+        retry_in_seconds: float = 0.0,
+        *,
+        close_code: int | None = None,
+        error: Error | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_in_seconds = retry_in_seconds
+        self.close_code = close_code
+        self.error = error
+
+    @property
+    def is_of_ticket(self) -> bool:
+        """Whether the ticket was refused: without it, things may be different."""
+        said = None if self.error is None else self.error.code
+        return self.close_code == Close.TICKET_REFUSED or said == Code.TICKET_REFUSED
 
 
 def wait_seconds(error: Error) -> float | None:
@@ -222,3 +259,9 @@ def wait_seconds(error: Error) -> float | None:
     if error.retry_after_ms is None:
         return DEFAULT_WAIT_SECONDS
     return min(max(error.retry_after_ms / 1000, 0.0), MAX_WAIT_SECONDS)
+
+
+def retry_after_seconds(header: str) -> float:
+    """Return how long an HTTP answer asks to wait, 0 where it does not say it so."""
+    seconds = float(header) if header.isascii() and header.isdecimal() else 0.0
+    return min(seconds, MAX_WAIT_SECONDS)

@@ -1,7 +1,8 @@
 """What outlives a socket: connects, comes back, resumes, knows when it is over.
 
-One task runs `Link.run` for the client's whole life; the work on each connection is
-a `Visit`.
+One task runs from `begin` to the end of the client; the work on each connection is a
+`Visit`. A link that nobody has asked for anything yet, and that the server does not
+know, is parked: it waits for a descriptor, or for a call that needs a connection.
 """
 
 from __future__ import annotations
@@ -19,24 +20,28 @@ from headgate.client.errors import (
     Refused,
     wait_seconds,
 )
+from headgate.client.identity import WELCOME_TICKET_SECONDS
 from headgate.client.incoming import encode_command
 from headgate.client.outbox import Sent
 from headgate.client.state import State, Status
 from headgate.client.visit import Visit
 from headgate.client.watching import Watching
+from headgate.protocol.codes import Close
 from headgate.protocol.commands import Hello, History, Read
 from headgate.protocol.fields import MAX_COMMAND_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from headgate.client.backoff import Backoff
     from headgate.client.connection import Connection
+    from headgate.client.descriptor import Descriptor
     from headgate.client.dial import Dial
+    from headgate.client.identity import Identity, Ticket
     from headgate.client.inbox import Inbox
     from headgate.client.incoming import Page, Push
     from headgate.client.outbox import Entry, Outbox
-    from headgate.protocol.pushes import Author, Done, MessagesPage, Welcome
+    from headgate.protocol.pushes import Done, MessagesPage, Welcome
 
 __all__ = ["Link"]
 
@@ -51,9 +56,16 @@ class Link:
         backoff: Says how long to wait between them.
         outbox: What is to be sent.
         inbox: Where pushes go.
-        hello: What to say first; `guest` is kept up to date, the rest filled in.
+        identity: Who we are.
+        hello: What to say first; the rest is filled in.
+        ask_ticket: Asks the server for a descriptor over HTTP; None where it gives
+            none, and `Lost` where it may do so later.
         clock: Gives seconds that never run backwards.
         on_state: Called with each new state; must not raise.
+
+    Attributes:
+        is_wanted: Whether anybody has asked for what needs a connection.
+        is_parked: Whether it waits to be told who we are, or to be wanted.
     """
 
     def __init__(
@@ -63,7 +75,9 @@ class Link:
         backoff: Backoff,
         outbox: Outbox,
         inbox: Inbox[Push],
+        identity: Identity,
         hello: Hello,
+        ask_ticket: Callable[[], Awaitable[Descriptor | None]],
         clock: Callable[[], float],
         on_state: Callable[[State], None] | None,
     ) -> None:
@@ -71,8 +85,8 @@ class Link:
         self._changed = asyncio.Event()  # there is a connection, or an end
         self.watching = Watching(inbox, self._work)
         self.state = State(Status.CONNECTING)
-        self.user: Author | None = None
-        self.guest = hello.guest
+        self.identity = identity
+        self.is_wanted = self.is_parked = False
         self.max_message_bytes = MAX_COMMAND_BYTES
         self._ending: BaseException | None = None
         self._dial = dial
@@ -80,9 +94,34 @@ class Link:
         self._outbox = outbox
         self._inbox = inbox
         self._hello = hello
+        self._ask_ticket = ask_ticket
+        self._has_asked = False  # for a ticket, since the last welcome
+        self._wake = asyncio.Event()  # a parked link is to go on
+        self._task: asyncio.Task[None] | None = None
+        self._at_once = False  # the next connection needs no wait before it
         self._clock = clock
         self._on_state = on_state
         self._connection: Connection | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it connects, or did."""
+        return self._task is not None
+
+    def begin(self) -> None:
+        """Connect and come back from now on; does nothing if that has begun."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="headgate client")
+
+    async def close(self) -> None:
+        """End; raises what went wrong inside, if anything."""
+        if self._task is None:
+            self._end(ClientClosed())
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
 
     @property
     def connection(self) -> Connection | None:
@@ -97,6 +136,26 @@ class Link:
             self._changed.clear()
             await self._changed.wait()
         return connection
+
+    async def settled(self) -> None:
+        """Wait until there is a connection, or the link is parked; raises its end."""
+        while not self.is_parked and self.connection is None:
+            self.check()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def want(self) -> None:
+        """Note that a connection is needed, also by a link that is parked."""
+        self.is_wanted = True
+        self._wake.set()
+
+    def become(self, found: Descriptor) -> None:
+        """Be whom a descriptor is for, with a connection of theirs."""
+        self.identity.become(found)
+        if self._connection is not None:
+            self._at_once = True
+            self._connection.give_up("coming back as somebody else")
+        self._wake.set()
 
     def check(self) -> None:
         """Raise what ended the client, if anything did."""
@@ -134,20 +193,16 @@ class Link:
                     raise
             await asyncio.sleep(wait)
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Connect and come back until the server says not to, or cancelled."""
         try:
             while True:
                 self._move(State(Status.CONNECTING, reason=self.state.reason))
                 try:
-                    await self._visit()
+                    await self._attempt()
                 except Lost as lost:
                     _pass_on_cancellation()
-                    delay = self._backoff.next_delay(lost.retry_in_seconds)
-                    _log.warning("No connection: %s; next try in %.1f s", lost, delay)
-                    at = self._clock() + delay
-                    self._move(State(Status.WAITING, at, lost.reason))
-                    await asyncio.sleep(delay)
+                    await self._wait(lost)
         except (ClosedByServer, IdentityChanged) as exc:
             _log.warning("No connection any more: %s", exc)
             self._end(exc)
@@ -158,13 +213,96 @@ class Link:
             self._end(exc)
             raise
 
-    async def _visit(self) -> None:
+    async def _wait(self, lost: Lost) -> None:
+        """Wait before the next connection."""
+        delay = 0.0
+        if not self._at_once:
+            delay = self._backoff.next_delay(lost.retry_in_seconds)
+        self._at_once = False
+        _log.warning("No connection: %s; next try in %.1f s", lost, delay)
+        self._move(State(Status.WAITING, self._clock() + delay, lost.reason))
+        await asyncio.sleep(delay)
+
+    async def _attempt(self) -> None:
+        """Connect once; if the server does not know us, get ready to be known.
+
+        Raises `Lost` after a connection, and what ends the link.
+        """
+        ticket = self.identity.take_ticket()
+        try:
+            await self._visit(ticket)
+        except Lost as lost:
+            self._learn(lost, ticket)
+            raise
+        except IdentityChanged as changed:
+            # Without a ticket a user may be a guest to the WebSocket alone, such as
+            # where a proxy takes their header away.
+            _pass_on_cancellation()
+            is_guest = self.identity.is_guest
+            if ticket is not None or is_guest or not await self._get_ticket():
+                raise changed from None
+        except ClosedByServer as refused:
+            _pass_on_cancellation()
+            if not refused.is_of_identity:
+                raise
+            if not await self._get_ticket():
+                if self.is_wanted or self.identity.user is not None:
+                    raise
+                await self._park(refused)
+
+    def _learn(self, lost: Lost, ticket: Ticket | None) -> None:
+        """Take in what the end of a connection says of tickets."""
+        passes = lost.error is not None and wait_seconds(lost.error) is not None
+        if lost.is_of_ticket:
+            self._at_once = ticket is not None  # by what else we have
+        elif lost.close_code == Close.IDENTITY_CHANGED:
+            self.identity.forget_ticket()
+        elif ticket is not None and passes:
+            self.identity.put_back(ticket)  # it could not be looked at just now
+
+    async def _get_ticket(self) -> bool:
+        """Ask for a ticket over HTTP; raises `Lost` where that may work later."""
+        if self._has_asked:
+            # It gave one before, and that has not helped: not in a hurry.
+            await asyncio.sleep(self._backoff.next_delay())
+        self._has_asked = True
+        found = await self._ask_ticket()
+        if found is None:
+            return False
+        self.identity.ticket_for(found)
+        return True
+
+    async def _park(self, refused: ClosedByServer) -> None:
+        """Wait until somebody says who we are, or cannot do without a connection."""
+        _log.warning("No connection yet: %s; waiting for an HTTP answer", refused)
+        self.is_parked = True
+        self._move(State(Status.WAITING, reason=str(refused)))
+        self._changed.set()
+        self._wake.clear()
+        await self._wake.wait()
+        self.is_parked = False
+
+    async def _open(self, ticket: Ticket | None) -> Connection:
+        """Return an open connection; a ticket that did not arrive is kept.
+
+        Whether it did is not always known. One that was used is refused at once.
+        """
+        shown = None if ticket is None else ticket.value
+        try:
+            return await self._dial.open(self._inbox.stir, shown)
+        except Lost:
+            if ticket is not None:
+                self.identity.put_back(ticket)
+            raise
+
+    async def _visit(self, ticket: Ticket | None) -> None:
         """Connect once and work until the connection ends, which is raised."""
-        connection = await self._dial.open(on_call=self._inbox.stir)
+        connection = await self._open(ticket)
         try:
             hello = self._next_hello()
             self._welcome(hello, await connection.hello(hello))
             self._backoff.opened()
+            self._has_asked = False
             self._connection = connection
             self._changed.set()
             self._move(State(Status.ONLINE))
@@ -179,6 +317,7 @@ class Link:
             await visit.run()
         finally:
             self._connection = None
+            self.identity.keep(connection.parting_ticket, WELCOME_TICKET_SECONDS)
             self._outbox.lost()
             self.watching.disconnect()
             await connection.close()
@@ -190,7 +329,7 @@ class Link:
         about are sent again: both end the same.
         """
         hello = Hello(
-            guest=self.guest,
+            guest=self.identity.guest,
             name=self._hello.name,
             agent=self._hello.agent,
             pending=self._outbox.pending(),
@@ -204,10 +343,7 @@ class Link:
 
     def _welcome(self, hello: Hello, welcome: Welcome) -> None:
         """Take in what the server knows of us."""
-        if self.user is not None and self.user.id != welcome.user.id:
-            raise IdentityChanged(self.user.id, welcome.user.id)
-        self.user = welcome.user
-        self.guest = welcome.guest or self.guest
+        self.identity.welcomed(welcome)
         self.max_message_bytes = welcome.max_message_bytes
         for slug, info in welcome.rooms.items():
             for entry, seq in self._outbox.landed(slug, info.landed):

@@ -1,0 +1,49 @@
+"""What somebody is told who has come in: themselves, and their rooms as they stand."""
+
+from __future__ import annotations
+
+from headgate.chat.entrance import Entrance
+from headgate.chat.people import guest_token
+from headgate.chat.tickets import WELCOME_TICKET_SECONDS, issue_ticket
+from headgate.chat.visitor import Visitor
+from headgate.protocol.fields import MAX_COMMAND_BYTES
+from headgate.protocol.pushes import RoomJoined, Welcome
+
+__all__ = ["HEARTBEAT_MS", "room_joined", "welcome"]
+
+HEARTBEAT_MS = 25_000
+
+
+def welcome(
+    visitor: Visitor,
+    rooms: dict[str, RoomJoined],
+    *,
+    ticket: bool = True,
+) -> Welcome:
+    """Return the welcome of a visitor, with a `ticket` for coming back or without."""
+    actor = visitor.actor
+    return Welcome(
+        user=actor.author,
+        guest=guest_token(actor) if actor.user is None else None,
+        ticket=issue_ticket(
+            actor, lives_seconds=WELCOME_TICKET_SECONDS, origin=visitor.origin
+        )
+        if ticket
+        else None,
+        rooms=rooms,
+        limits=[],
+        heartbeat_ms=HEARTBEAT_MS,
+        max_message_bytes=MAX_COMMAND_BYTES,
+    )
+
+
+def room_joined(entrance: Entrance) -> RoomJoined:
+    """Return how a room stands for somebody who has come in."""
+    return RoomJoined(
+        head=entrance.head,
+        epoch=entrance.epoch,
+        title=entrance.rights.title or None,
+        read=entrance.rights.read_seq,
+        unread=entrance.unread,
+        landed=entrance.landed,
+    )
