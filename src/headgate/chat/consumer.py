@@ -44,6 +44,7 @@ RETRY_MS = 1000  # what `unavailable` asks to wait
 _INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
 _SEQ_DIGITS = len(str(MAX_INTEGER))
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
+DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen`
 
 
 class _Conversation(Protocol):
@@ -51,6 +52,9 @@ class _Conversation(Protocol):
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
+
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame if that needs no waiting; else do nothing, say False."""
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command."""
@@ -93,6 +97,7 @@ class _Client:
         self.send = send
         self.visitor: Visitor | None = None
         self.bad_commands = 0
+        self.fault: Exception | None = None  # in what was heard at once
         url_room = scope.get("url_route", {}).get("kwargs", {}).get("room")
         self.url_room: str | None = url_room or None
 
@@ -140,13 +145,37 @@ class _Client:
         else:
             conversation = await self._begin_plain(sink, user)
         visitor = self.visitor
-        while visitor is not None:
-            await visitor.ready_for_more()
+        if visitor is None:
+            raise RuntimeError("nobody has begun")
+        self._listen(visitor, conversation)
+        while True:
             try:
-                await conversation.hear(await self._text())
+                text = await self._text()
+                await visitor.ready_for_more()
+                await conversation.hear(text)
             except BadCommand as bad:
                 conversation.explain(bad)
                 self._count_bad(conversation, bad)
+
+    def _listen(self, visitor: Visitor, conversation: _Conversation) -> None:
+        """Hear what needs no waiting without this task, where the server offers that.
+
+        The server takes a function `(text) -> bool`, which it calls only while this
+        task waits in `receive`, so that commands keep their order. What is not
+        taken, for whatever reason, comes by `receive`.
+        """
+        listen = self.scope.get("extensions", {}).get(DIRECT_TEXTS)
+        if listen is None:
+            return
+
+        def hear(text: str) -> bool:
+            try:
+                return visitor.ready and conversation.hear_now(text)
+            except Exception as exc:  # noqa: BLE001 - the task raises it
+                self.fault = exc
+                return False
+
+        listen(hear)
 
     # --- beginning ---
 
@@ -243,6 +272,8 @@ class _Client:
     async def _text(self) -> str:
         """Return the next text frame; raises `BadCommand` for a binary one."""
         message = await self.receive()
+        if self.fault is not None:
+            raise self.fault
         if message["type"] == "websocket.disconnect":
             raise _Gone
         text = message.get("text")

@@ -74,16 +74,19 @@ class Conversation:
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
-        self._handlers: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
+        self._at_once: dict[type[Command], Callable[[Any], None]] = {
             Hello: self._hello_again,
-            Join: self._join,
             Leave: self._leave,
-            Edit: self._edit,
-            Delete: self._delete,
             Typing: self._typing,
             Read: self._read,
-            History: self._history,
             Ping: self._ping,
+        }
+        self._awaited: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
+            Send: self._send_unwatched,
+            Join: self._join,
+            Edit: self._edit,
+            Delete: self._delete,
+            History: self._history,
         }
 
     async def begin(self, hello: Hello, url_room: str | None) -> None:
@@ -123,13 +126,34 @@ class Conversation:
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
         command = decode_command(payload)
+        if self._done_at_once(command):
+            return
         try:
-            if isinstance(command, Send):
-                await self._send(command)
-            else:
-                await self._handlers[type(command)](command)
+            await self._awaited[type(command)](command)
         except LogUnavailable:
             self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
+
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame if it is a command that needs no waiting."""
+        try:
+            command = decode_command(payload)
+        except BadCommand:
+            return False  # `hear` says what is wrong
+        return self._done_at_once(command)
+
+    def _done_at_once(self, command: Command) -> bool:
+        """Do what a command asks if that needs no waiting; return whether it did."""
+        if isinstance(command, Send):
+            watch = self._visitor.watch(command.room)
+            if watch is None:
+                return False
+            self._send(command, watch.rights)
+            return True
+        handler = self._at_once.get(type(command))
+        if handler is None:
+            return False
+        handler(command)
+        return True
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command."""
@@ -190,7 +214,7 @@ class Conversation:
         )
         return entry, found.reset
 
-    async def _hello_again(self, command: Hello) -> None:
+    def _hello_again(self, command: Hello) -> None:
         text = "hello was said already."
         self._refuse(command, error(Code.BAD_COMMAND, text, field="cmd"))
 
@@ -221,19 +245,17 @@ class Conversation:
         if watch is not None:
             visitor.engine.node.go(visitor.connection, watch.room_id)
 
-    async def _leave(self, command: Leave) -> None:
+    def _leave(self, command: Leave) -> None:
         self._visitor.leave(command.room)
         self._done(command)
 
     # --- writing ---
 
-    async def _send(self, command: Send) -> None:
+    async def _send_unwatched(self, command: Send) -> None:
+        self._send(command, await self._visitor.enter(command.room))
+
+    def _send(self, command: Send, rights: Rights | Deny) -> None:
         visitor = self._visitor
-        watch = visitor.watch(command.room)
-        if watch is not None:
-            rights: Rights | Deny = watch.rights
-        else:
-            rights = await visitor.enter(command.room)
         denial = rights if isinstance(rights, Deny) else rights.denial("send")
         if isinstance(rights, Deny) or denial is not None:
             self._refuse(command, denied(denial or Deny()))
@@ -297,7 +319,7 @@ class Conversation:
             return None
         return watch
 
-    async def _typing(self, command: Typing) -> None:
+    def _typing(self, command: Typing) -> None:
         visitor = self._visitor
         watch = self._joined(command, "typing")
         if watch is None:
@@ -315,7 +337,7 @@ class Conversation:
         visitor.engine.node.hub.signal(watch.room_id, signal, to=others)
         self._done(command)
 
-    async def _read(self, command: Read) -> None:
+    def _read(self, command: Read) -> None:
         visitor = self._visitor
         watch = self._joined(command, "read")
         if watch is None:
@@ -396,5 +418,5 @@ class Conversation:
             ),
         )
 
-    async def _ping(self, command: Ping) -> None:
+    def _ping(self, command: Ping) -> None:
         self._done(command)

@@ -55,6 +55,15 @@ class PlainConversation:
         """Take one text frame; raises `BadCommand`."""
         self._send(decode_plain(payload))
 
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame, unless it is no command."""
+        try:
+            command = decode_plain(payload)
+        except BadCommand:
+            return False  # `hear` says what is wrong
+        self._send(command)
+        return True
+
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command, in its turn."""
         self._reply(self._turn(), plain_failure(bad.error))

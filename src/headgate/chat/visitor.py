@@ -142,6 +142,11 @@ class Visitor:
         else:
             self._in_flight += 1
 
+    @property
+    def ready(self) -> bool:
+        """Whether no more than may be is unanswered or unread."""
+        return self._in_flight < MAX_IN_FLIGHT and self.connection.outbox.roomy
+
     async def ready_for_more(self) -> None:
         """Wait while too much of this connection's is unanswered or unread."""
         while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
