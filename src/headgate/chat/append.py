@@ -17,7 +17,6 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
@@ -49,23 +48,31 @@ def append(
     entries: Sequence[Entry],
     *,
     wait: bool = True,
+    look: bool = True,
 ) -> list[Verdict | None]:
     """Write entries in their order and return a verdict for each.
 
     The caller holds a transaction on `connection` and commits it before telling
     anybody. None stands for an entry whose room another transaction holds, and
     comes only without `wait`: ask again, in the same order.
+
+    Without `look` nobody looks which client_ids are known: most are new, and the
+    unique index finds the others while it is written.
+
+    Raises:
+        IntegrityError: Without `look`, when one was known: roll back, ask again.
     """
-    return _Batch(connection, wait=wait).write(entries)
+    return _Batch(connection, wait=wait, look=look).write(entries)
 
 
 class _Batch:
     """One transaction's work: the locked rooms and what is numbered so far."""
 
-    def __init__(self, connection: Any, *, wait: bool) -> None:
+    def __init__(self, connection: Any, *, wait: bool, look: bool) -> None:
         self.using: str = connection.alias
         self.sql: Dialect = dialect_of(connection)
         self.wait = wait
+        self.look = look
         self.now = timezone.now()
         self.digests = Digests()
         self.rooms: dict[int, LockedRoom] = {}
@@ -107,30 +114,15 @@ class _Batch:
     # --- messages, by the set ---
 
     def _drafts(self, drafts: list[Draft]) -> list[Verdict | None]:
-        """Number and insert messages; look client_ids up only if one is known.
-
-        The unique index finds that out while it is written, and most are new: so
-        the lookup is for retries alone. Then all begins again, with what is known.
-        """
-        before = dict(self.heads)
-        try:
-            with transaction.atomic(using=self.using):
-                return self._numbered(drafts, {})
-        except IntegrityError:
-            known = self._known(drafts)
-            if not known:
-                raise  # something else is wrong; the caller finds the one at fault
-            self.heads = before
-            return self._numbered(drafts, known)
-
-    def _numbered(self, drafts: list[Draft], known: _Known) -> list[Verdict | None]:
+        """Number and insert messages."""
+        known = self._known(drafts) if self.look else {}
         guarded = {room.id for room in self.rooms.values() if room.guarded}
         held = self._held(
             (draft.room_id, draft.actor.key)
             for draft in drafts
             if draft.room_id in guarded
         )
-        if held and not known:
+        if held and not self.look:
             # Whoever is refused inserts nothing, so the index cannot tell a retry.
             known = self._known(d for d in drafts if (d.room_id, d.actor.key) in held)
         rows: list[EventRow] = []

@@ -249,14 +249,27 @@ class Journal:
             time.sleep(min(took, REST_SECONDS))
         return held
 
-    def _commit(self, entries: Sequence[Entry]) -> Sequence[Verdict | None]:
-        """Write entries in one transaction; on a bad one, find it by halving."""
+    def _commit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        look: bool = False,
+    ) -> Sequence[Verdict | None]:
+        """Write entries in one transaction; on a bad one, find it by halving.
+
+        A retry is not bad: where one of the batch may be, all begins again with a
+        look at what is known. So batches without one need neither look nor savepoint.
+        """
         connection = connections[self._using]
         try:
             with transaction.atomic(using=self._using):
-                return append(connection, entries, wait=False)
-        except (IntegrityError, DataError) as exc:
+                return append(connection, entries, wait=False, look=look)
+        except IntegrityError as exc:
+            if not look:
+                return self._commit(entries, look=True)
             bad: Exception = exc
+        except DataError as exc:
+            bad = exc
         except DatabaseError as exc:
             # The database is away, its disk is full, or somebody holds it.
             logger.warning("commit_failed entries=%d error=%s", len(entries), exc)
@@ -266,7 +279,8 @@ class Journal:
             bad = exc
         if len(entries) > 1:
             half = len(entries) // 2
-            return [*self._commit(entries[:half]), *self._commit(entries[half:])]
+            first, second = entries[:half], entries[half:]
+            return [*self._commit(first, look=look), *self._commit(second, look=look)]
         logger.error("entry_failed", exc_info=bad)
         return [Refused(error(Code.INTERNAL, retry_after_ms=RETRY_MS))]
 
