@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from django.utils import timezone
@@ -82,10 +82,11 @@ class _Batch:
         """Write runs of drafts by the set and all else one by one, in order."""
         # Most batches are drafts that are all new, so the heads are advanced by that
         # while the rooms are locked, and set again where it came otherwise.
-        counts = dict.fromkeys(sorted({entry.room_id for entry in entries}), 0)
+        counts: dict[int, int] = {}
         for entry in entries:
-            if isinstance(entry, Draft):
-                counts[entry.room_id] += 1
+            new = 1 if isinstance(entry, Draft) else 0
+            counts[entry.room_id] = counts.get(entry.room_id, 0) + new
+        counts = dict(sorted(counts.items()))
         for room in self.sql.lock_rooms(counts, wait=self.wait):
             self.rooms[room.id] = room
             self.heads[room.id] = room.head
@@ -93,7 +94,7 @@ class _Batch:
         verdicts: list[Verdict | None] = []
         for kind, run in groupby(entries, type):
             if kind is Draft:
-                verdicts += self._drafts([e for e in run if isinstance(e, Draft)])
+                verdicts += self._drafts(cast("list[Draft]", list(run)))
             else:
                 verdicts += [self._one(entry) for entry in run]
         otherwise = {i: h for i, h in self.heads.items() if h != counted[i]}
@@ -102,8 +103,8 @@ class _Batch:
         return verdicts
 
     def _next(self, room_id: int) -> int:
-        self.heads[room_id] += 1
-        return self.heads[room_id]
+        seq = self.heads[room_id] = self.heads[room_id] + 1
+        return seq
 
     def _without_room(self) -> Verdict | None:
         """Return the verdict for an entry whose room is not locked."""
@@ -131,7 +132,7 @@ class _Batch:
             if draft.room_id not in self.rooms:
                 verdicts.append(self._without_room())
                 continue
-            refused = held.get((draft.room_id, draft.actor.key))
+            refused = held.get((draft.room_id, draft.actor.key)) if held else None
             verdicts.append(self._draft(draft, known, refused, rows))
         if rows:
             self.sql.insert_events(rows)

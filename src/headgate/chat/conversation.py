@@ -8,6 +8,7 @@ take effect in their order.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from headgate.chat.changes import may_change
@@ -275,7 +276,7 @@ class Conversation:
             command.client_id,
             details,
         )
-        visitor.submit(draft, lambda verdict: self._saved(command, verdict))
+        visitor.submit(draft, partial(self._saved, command))
 
     async def _edit(self, command: Edit) -> None:
         details = message_details(format=command.format, data=command.data)
@@ -303,7 +304,7 @@ class Conversation:
             self._refuse(command, denied(found))
             return
         change = Change(found, visitor.actor, command.target, text, details)
-        visitor.submit(change, lambda verdict: self._saved(command, verdict))
+        visitor.submit(change, partial(self._saved, command))
 
     # --- signals and marks ---
 

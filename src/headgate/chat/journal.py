@@ -18,7 +18,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 
@@ -69,7 +69,7 @@ class _Waiting:
     entry: Entry
     answer: Answer
     size_bytes: int
-    since: float = field(default_factory=time.monotonic)
+    held_since: float | None = None
 
 
 class Journal:
@@ -188,7 +188,10 @@ class Journal:
             while True:
                 batch, ended = self._gather(held, purge_at)
                 held = self._write(batch) if batch else []
-                if any(_deletes(waiting.entry) for waiting in batch):
+                if any(
+                    isinstance(waiting.entry, Change) and waiting.entry.text is None
+                    for waiting in batch
+                ):
                     purge_at = purge_at or time.monotonic() + PURGE_SECONDS
                 if purge_at is not None and (ended or time.monotonic() >= purge_at):
                     done = truncate_log(connections[self._using])
@@ -238,7 +241,10 @@ class Journal:
         for waiting, verdict in zip(batch, verdicts, strict=True):
             if verdict is not None:
                 settled.append((waiting, verdict))
-            elif started - waiting.since < HELD_LIMIT_SECONDS:
+                continue
+            if waiting.held_since is None:
+                waiting.held_since = started
+            if started - waiting.held_since < HELD_LIMIT_SECONDS:
                 held.append(waiting)
             else:
                 settled.append((waiting, self._unavailable()))
@@ -290,10 +296,5 @@ class Journal:
 
 def _size(entry: Entry) -> int:
     """Return about what an entry weighs, in bytes."""
-    if isinstance(entry, Draft | Change):
-        return len(entry.text or "") + 500
-    return 500
-
-
-def _deletes(entry: Entry) -> bool:
-    return isinstance(entry, Change) and entry.text is None
+    text = entry.text if isinstance(entry, (Draft, Change)) else None
+    return len(text or "") + 500

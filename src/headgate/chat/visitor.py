@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from headgate.chat.conf import conf
@@ -115,20 +116,8 @@ class Visitor:
 
     def submit(self, entry: Entry, answer: Callable[[Verdict], Any]) -> None:
         """Hand an entry to the journal; `answer` returns what to say, or None."""
-        connection = self.connection
-        node = self.engine.node
-
-        def settled(verdict: Verdict) -> None:
-            self._in_flight -= 1
-            self._fewer.set()
-            if not connection.closed:
-                message = answer(verdict)
-                if message is not None:
-                    connection.put_message(message)
-                    node.touch(connection)
-
         try:
-            self.engine.journal.submit(entry, settled)
+            self.engine.journal.submit(entry, partial(self._settled, answer))
         except Overloaded as full:
             client_id = entry.client_id if isinstance(entry, Draft) else None
             refusal = error(
@@ -141,6 +130,14 @@ class Visitor:
                 self.say(message)
         else:
             self._in_flight += 1
+
+    def _settled(self, answer: Callable[[Verdict], Any], verdict: Verdict) -> None:
+        self._in_flight -= 1
+        self._fewer.set()
+        if not self.connection.closed:
+            message = answer(verdict)
+            if message is not None:
+                self.say(message)
 
     @property
     def ready(self) -> bool:

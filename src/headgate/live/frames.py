@@ -78,21 +78,26 @@ def frame_of(message: Any) -> Frame:
 class Shared:
     """A push for many connections; a mode that does not tell it has no frame."""
 
-    __slots__ = ("_frames", "push")
+    __slots__ = ("_plain", "_said_plainly", "_v1", "push")
 
     def __init__(self, push: Any) -> None:
         self.push = push
-        self._frames: dict[Mode, Frame | None] = {}
+        # No dict by mode: an Enum is hashed by Python code, and that for each watcher.
+        self._v1: Frame | None = None
+        self._plain: Frame | None = None
+        self._said_plainly = False
 
     def frame(self, mode: Mode) -> Frame | None:
         """Return the frame for a mode, made at first use."""
-        try:
-            return self._frames[mode]
-        except KeyError:
-            said = self.push if mode is Mode.V1 else _plainly(self.push)
-            frame = None if said is None else frame_of(said)
-            self._frames[mode] = frame
-            return frame
+        if mode is Mode.V1:
+            if self._v1 is None:
+                self._v1 = frame_of(self.push)
+            return self._v1
+        if not self._said_plainly:
+            said = _plainly(self.push)
+            self._plain = None if said is None else frame_of(said)
+            self._said_plainly = True
+        return self._plain
 
 
 def _plainly(push: Any) -> Any:

@@ -108,7 +108,7 @@ def decode_command(payload: str) -> Command:
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
     failure = None
-    if isinstance(command, Send | Edit):
+    if isinstance(command, (Send, Edit)):
         failure = _check_content(command.text, command.data)
     failure = failure or _check_nul(payload, command)
     if failure is not None:

@@ -99,7 +99,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         data = self._begun + data
         at = 0
-        while end := self._end_of_frame(data, at):
+        size = len(data)
+        while at < size and (end := self._end_of_frame(data, at)):
             if data[at] == _WHOLE_TEXT:
                 self._text_received(data, at, end)
             else:
