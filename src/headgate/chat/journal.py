@@ -18,9 +18,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
+from msgspec import Struct
 
 from headgate.chat.append import append
 from headgate.chat.entries import (
@@ -62,8 +62,7 @@ class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of our
         self.retry_after_ms = retry_after_ms
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     """An entry, whom to answer, and what it takes of the bounds."""
 
     entry: Entry
