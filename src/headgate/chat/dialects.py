@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.rows import COLUMNS, EventRow
+from headgate.protocol.codec import encode
 
 __all__ = ["Dialect", "LockedRoom", "dialect_of"]
 
@@ -131,7 +132,7 @@ class SQLite:
             "FROM json_each(?) AS wanted "
             f"WHERE {ROOM}.id = CAST(wanted.key AS INTEGER) "
             f"RETURNING id, slug, kind, head, {_GUARDED}",
-            [json.dumps(counts)],
+            [encode(counts).decode()],
         )
         return [
             LockedRoom(room_id, slug, kind, head - counts[room_id], bool(guarded))
@@ -144,7 +145,7 @@ class SQLite:
             f"UPDATE {ROOM} SET head = new.value "  # noqa: S608
             "FROM json_each(?) AS new "
             f"WHERE {ROOM}.id = CAST(new.key AS INTEGER)",
-            [json.dumps(heads)],
+            [encode(heads).decode()],
         )
 
     def insert_events(self, rows: Sequence[EventRow]) -> None:
