@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from headgate.chat import actions
@@ -94,6 +94,21 @@ def test_the_same_client_id_in_a_later_batch_gives_the_first_seq(
     assert seqs(verdicts) == [2, 1]
     assert isinstance(verdicts[1], Known)
     assert Message.objects.count() == 2
+
+
+def test_without_a_look_a_retry_is_an_error_and_nothing_is_written(
+    room: Room,
+    author: Actor,
+) -> None:
+    write(Draft(room.pk, author, "hi", "c-1"))
+    batch = [Draft(room.pk, author, f"m{n}", f"c-{n}") for n in (3, 2, 1)]
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        append(connection, batch, look=False)
+
+    assert Event.objects.count() == 1
+    room.refresh_from_db()
+    assert room.head == 1
 
 
 def test_a_retry_among_many_new_ones_costs_no_seq(room: Room, author: Actor) -> None:

@@ -138,6 +138,33 @@ async def test_one_bad_entry_gets_its_own_verdict(
     assert "entry_failed" in caplog.text
 
 
+async def test_a_retry_among_new_ones_gets_its_seq_and_is_no_fault(
+    room: Room,
+    chat: Engine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In one batch: new, known, new, another content for what is known, new."""
+    await chat.journal.write(Draft(room.pk, GUEST, "first", "c-1"))
+    batch = [
+        ("a", "c-2"),
+        ("first", "c-1"),
+        ("b", None),
+        ("other", "c-1"),
+        ("c", "c-3"),
+    ]
+
+    verdicts = await asyncio.gather(
+        *[chat.journal.write(Draft(room.pk, GUEST, *draft)) for draft in batch],
+    )
+
+    assert [_seq(verdict) for verdict in verdicts] == [2, 1, 3, None, 4]
+    conflict = verdicts[3]
+    assert isinstance(conflict, Refused)
+    assert conflict.error.code == "id_conflict"
+    assert await in_thread(Event.objects.count) == 4
+    assert caplog.text == ""
+
+
 async def test_a_commit_that_fails_acknowledges_nothing(
     room: Room,
     chat: Engine,

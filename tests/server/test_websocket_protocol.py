@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
 
+from headgate.chat.consumer import DIRECT_TEXTS
 from headgate.server.websocket_protocol import ChatWebSocketProtocol
 
 MAX_SIZE = 2000
@@ -50,22 +52,41 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def outcome(kind: type[WebSocketsSansIOProtocol], chunks: list[bytes]) -> Any:
-    """Return what the application got, what was written, and whether it closed."""
+async def outcome(
+    kind: type[WebSocketsSansIOProtocol],
+    chunks: list[bytes],
+    takes: Callable[[str], bool] | None = None,
+) -> Any:
+    """Return what the application got, and what was written.
+
+    With `takes` it listens, takes the texts for which that is true, and is busy for a
+    while with each of the others, in which it must not be offered any.
+    """
     got: list[Any] = []
     ended = asyncio.Event()
     accepted = asyncio.Event()
+    busy = asyncio.Lock()
+
+    def heard(text: str) -> bool:
+        assert not busy.locked()
+        taken = takes is not None and takes(text)
+        if taken:
+            got.append({"type": "websocket.receive", "text": text})
+        return taken
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
+        if takes is not None:
+            scope["extensions"][DIRECT_TEXTS](heard)
         accepted.set()
-        while True:
+        while not ended.is_set():
             message = await receive()
-            got.append(message)
+            async with busy:
+                got.append(message)
+                await asyncio.sleep(0 if takes is None else 0.0001)
             if message["type"] == "websocket.disconnect":
                 ended.set()
-                return
 
     config = Config(
         app,
@@ -114,6 +135,13 @@ def frame(first: int, payload: bytes, *, mask: bytes | None, wide: bool) -> byte
 texts = st.text(max_size=300).map(str.encode)
 masks = st.binary(min_size=4, max_size=4)
 usual = st.builds(frame, st.just(0x81), texts, mask=masks, wide=st.just(False))
+short = st.builds(
+    frame,
+    st.just(0x81),
+    st.sampled_from([b"", b"a", b"bb", b"ccc"]),
+    mask=masks,
+    wide=st.just(False),
+)
 unusual = st.one_of(
     st.builds(
         frame,
@@ -140,9 +168,12 @@ unusual = st.one_of(
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+def conversations(
+    draw: st.DrawFn,
+    kinds: st.SearchStrategy[bytes] = usual | usual | usual | unusual,
+) -> tuple[list[bytes], list[bytes]]:
     """Frames, mostly usual, whole and cut into chunks anywhere."""
-    frames = draw(st.lists(st.one_of(usual, usual, usual, unusual), max_size=12))
+    frames = draw(st.lists(kinds, max_size=12))
     data = b"".join(frames)
     cuts = draw(st.lists(st.integers(0, len(data)), max_size=8))
     edges = sorted({0, *cuts, len(data)})
@@ -178,6 +209,62 @@ def test_the_same_bytes_have_the_same_outcome(
         received = ours[0][:-1]
         assert received == by_frames[0][: len(received)]
         assert ours[0][-1]["type"] == "websocket.disconnect"
+
+
+@settings(max_examples=200, deadline=None)
+@given(conversations() | conversations(short), st.integers(1, 3))
+def test_a_listener_hears_the_same_in_the_same_order(
+    conversation: tuple[list[bytes], list[bytes]],
+    each: int,
+) -> None:
+    """Whatever it takes, and however long the application is busy with the rest."""
+    chunks = conversation[1]
+
+    async def outcomes() -> list[Any]:
+        return [
+            await outcome(ChatWebSocketProtocol, chunks),
+            await outcome(
+                ChatWebSocketProtocol, chunks, lambda text: len(text) % each == 0
+            ),
+        ]
+
+    queued, heard = asyncio.run(outcomes())
+    assert heard == queued
+
+
+async def test_reading_is_paused_only_for_what_is_not_taken() -> None:
+    paused: list[str] = []
+
+    class Watched(Transport):
+        def pause_reading(self) -> None:
+            paused.append(heard[-1])
+
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        scope["extensions"][DIRECT_TEXTS](
+            lambda text: heard.append(text) is None and text != "no"
+        )
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    config = Config(app, ws_ping_interval=None, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    protocol = ChatWebSocketProtocol(config, state, {})
+    protocol.connection_made(Watched())
+    protocol.data_received(REQUEST)
+    for text in (b"yes", b"no", b"yes"):
+        for _ in range(3):  # the application waits again
+            await asyncio.sleep(0)
+        protocol.data_received(frame(0x81, text, mask=b"abcd", wide=False))
+    protocol.connection_lost(None)
+    await asyncio.gather(*state.tasks)
+
+    assert heard == ["yes", "no", "yes"]
+    assert paused == ["no"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, MAX_SIZE])

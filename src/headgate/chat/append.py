@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
@@ -49,23 +48,31 @@ def append(
     entries: Sequence[Entry],
     *,
     wait: bool = True,
+    look: bool = True,
 ) -> list[Verdict | None]:
     """Write entries in their order and return a verdict for each.
 
     The caller holds a transaction on `connection` and commits it before telling
     anybody. None stands for an entry whose room another transaction holds, and
     comes only without `wait`: ask again, in the same order.
+
+    Without `look` nobody looks which client_ids are known: most are new, and the
+    unique index finds the others while it is written.
+
+    Raises:
+        IntegrityError: Without `look`, when one was known: roll back, ask again.
     """
-    return _Batch(connection, wait=wait).write(entries)
+    return _Batch(connection, wait=wait, look=look).write(entries)
 
 
 class _Batch:
     """One transaction's work: the locked rooms and what is numbered so far."""
 
-    def __init__(self, connection: Any, *, wait: bool) -> None:
+    def __init__(self, connection: Any, *, wait: bool, look: bool) -> None:
         self.using: str = connection.alias
         self.sql: Dialect = dialect_of(connection)
         self.wait = wait
+        self.look = look
         self.now = timezone.now()
         self.digests = Digests()
         self.rooms: dict[int, LockedRoom] = {}
@@ -75,10 +82,11 @@ class _Batch:
         """Write runs of drafts by the set and all else one by one, in order."""
         # Most batches are drafts that are all new, so the heads are advanced by that
         # while the rooms are locked, and set again where it came otherwise.
-        counts = dict.fromkeys(sorted({entry.room_id for entry in entries}), 0)
+        counts: dict[int, int] = {}
         for entry in entries:
-            if isinstance(entry, Draft):
-                counts[entry.room_id] += 1
+            new = 1 if isinstance(entry, Draft) else 0
+            counts[entry.room_id] = counts.get(entry.room_id, 0) + new
+        counts = dict(sorted(counts.items()))
         for room in self.sql.lock_rooms(counts, wait=self.wait):
             self.rooms[room.id] = room
             self.heads[room.id] = room.head
@@ -86,7 +94,7 @@ class _Batch:
         verdicts: list[Verdict | None] = []
         for kind, run in groupby(entries, type):
             if kind is Draft:
-                verdicts += self._drafts([e for e in run if isinstance(e, Draft)])
+                verdicts += self._drafts(cast("list[Draft]", list(run)))
             else:
                 verdicts += [self._one(entry) for entry in run]
         otherwise = {i: h for i, h in self.heads.items() if h != counted[i]}
@@ -95,8 +103,8 @@ class _Batch:
         return verdicts
 
     def _next(self, room_id: int) -> int:
-        self.heads[room_id] += 1
-        return self.heads[room_id]
+        seq = self.heads[room_id] = self.heads[room_id] + 1
+        return seq
 
     def _without_room(self) -> Verdict | None:
         """Return the verdict for an entry whose room is not locked."""
@@ -107,30 +115,15 @@ class _Batch:
     # --- messages, by the set ---
 
     def _drafts(self, drafts: list[Draft]) -> list[Verdict | None]:
-        """Number and insert messages; look client_ids up only if one is known.
-
-        The unique index finds that out while it is written, and most are new: so
-        the lookup is for retries alone. Then all begins again, with what is known.
-        """
-        before = dict(self.heads)
-        try:
-            with transaction.atomic(using=self.using):
-                return self._numbered(drafts, {})
-        except IntegrityError:
-            known = self._known(drafts)
-            if not known:
-                raise  # something else is wrong; the caller finds the one at fault
-            self.heads = before
-            return self._numbered(drafts, known)
-
-    def _numbered(self, drafts: list[Draft], known: _Known) -> list[Verdict | None]:
+        """Number and insert messages."""
+        known = self._known(drafts) if self.look else {}
         guarded = {room.id for room in self.rooms.values() if room.guarded}
         held = self._held(
             (draft.room_id, draft.actor.key)
             for draft in drafts
             if draft.room_id in guarded
         )
-        if held and not known:
+        if held and not self.look:
             # Whoever is refused inserts nothing, so the index cannot tell a retry.
             known = self._known(d for d in drafts if (d.room_id, d.actor.key) in held)
         rows: list[EventRow] = []
@@ -140,7 +133,8 @@ class _Batch:
                 verdicts.append(self._without_room())
                 continue
             # What was written elsewhere and then is not stopped by a ban of today.
-            refused = None if draft.at else held.get((draft.room_id, draft.actor.key))
+            is_judged = held and draft.at is None
+            refused = held.get((draft.room_id, draft.actor.key)) if is_judged else None
             verdicts.append(self._draft(draft, known, refused, rows))
         if rows:
             self.sql.insert_events(rows)

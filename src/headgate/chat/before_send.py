@@ -11,11 +11,12 @@ import asyncio
 import copy
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.core.signals import setting_changed
+from msgspec.structs import replace
 
 from headgate.chat import storage
 from headgate.chat.conf import conf

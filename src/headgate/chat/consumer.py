@@ -60,6 +60,7 @@ _ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
 _TOO_BIG, _INTERNAL_ERROR = 1009, 1011
 _SEQ_DIGITS = len(str(MAX_INTEGER))
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
+DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen`
 
 
 class _Conversation(Protocol):
@@ -67,6 +68,9 @@ class _Conversation(Protocol):
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
+
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame if that needs no waiting; else do nothing, say False."""
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command."""
@@ -162,6 +166,7 @@ class _Client:
         self.send = send
         self.visitor: Visitor | None = None
         self.bad_commands = 0
+        self.fault: Exception | None = None  # in what was heard at once
         # How it ended: a close code and a reason; 1006 is without a word.
         self.ended: tuple[int | None, str] = (_ABNORMAL, "")
         url_room = scope.get("url_route", {}).get("kwargs", {}).get("room")
@@ -267,19 +272,41 @@ class _Client:
         else:
             conversation = await self._begin_plain(sink, who)
         visitor = self.visitor
-        if visitor is not None:
-            visitor.arrived()
-        while visitor is not None:
-            await visitor.ready_for_more()
+        if visitor is None:
+            raise RuntimeError("nobody has begun")
+        visitor.arrived()
+        self._listen(visitor, conversation)
+        while True:
             payload = ""
             try:
                 payload = await self._text()
+                await visitor.ready_for_more()
                 await conversation.hear(payload)
             except BadCommand as bad:
                 if await self._is_extra(mode, bad, payload):
                     continue
                 conversation.explain(bad)
                 self._count_bad(conversation, bad)
+
+    def _listen(self, visitor: Visitor, conversation: _Conversation) -> None:
+        """Hear what needs no waiting without this task, where the server offers that.
+
+        The server takes a function `(text) -> bool`, which it calls only while this
+        task waits in `receive`, so that commands keep their order. What is not
+        taken, for whatever reason, comes by `receive`.
+        """
+        listen = self.scope.get("extensions", {}).get(DIRECT_TEXTS)
+        if listen is None:
+            return
+
+        def hear(text: str) -> bool:
+            try:
+                return visitor.ready and conversation.hear_now(text)
+            except Exception as exc:  # noqa: BLE001 - the task raises it
+                self.fault = exc
+                return False
+
+        listen(hear)
 
     # --- beginning ---
 
@@ -392,6 +419,8 @@ class _Client:
     async def _text(self) -> str:
         """Return the next text frame; raises `BadCommand` for a binary one."""
         message = await self.receive()
+        if self.fault is not None:
+            raise self.fault
         if message["type"] == "websocket.disconnect":
             self.ended = message.get("code"), message.get("reason") or ""
             raise _Gone

@@ -8,8 +8,10 @@ take effect in their order.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
 from headgate.chat.entrance import come_in
 from headgate.chat.entries import (
@@ -72,16 +74,19 @@ class Conversation:
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
-        self._handlers: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
+        self._at_once: dict[type[Command], Callable[[Any], None]] = {
             Hello: self._hello_again,
-            Join: self._join,
             Leave: self._leave,
-            Edit: self._edit,
-            Delete: self._delete,
             Typing: self._typing,
             Read: self._read,
-            History: self._history,
             Ping: self._ping,
+        }
+        self._awaited: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
+            Send: self._send,
+            Join: self._join,
+            Edit: self._edit,
+            Delete: self._delete,
+            History: self._history,
         }
 
     async def begin(self, hello: Hello, url_room: str | None) -> None:
@@ -111,13 +116,36 @@ class Conversation:
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
         command = decode_command(payload)
+        if self._done_at_once(command):
+            return
         try:
-            if isinstance(command, Send):
-                await self._send(command)
-            else:
-                await self._handlers[type(command)](command)
+            await self._awaited[type(command)](command)
         except LogUnavailable:
             self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
+
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame if it is a command that needs no waiting."""
+        try:
+            command = decode_command(payload)
+        except BadCommand:
+            return False  # `hear` says what is wrong
+        return self._done_at_once(command)
+
+    def _done_at_once(self, command: Command) -> bool:
+        """Do what a command asks if that needs no waiting; return whether it did."""
+        if isinstance(command, Send):
+            watch = self._visitor.watch(command.room)
+            if watch is None or has_before_send():
+                return False
+            draft = self._draft(command, watch.rights)
+            if draft is not None:
+                self._visitor.submit(draft, partial(self._saved, command))
+            return True
+        handler = self._at_once.get(type(command))
+        if handler is None:
+            return False
+        handler(command)
+        return True
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command."""
@@ -170,7 +198,7 @@ class Conversation:
             return RoomJoined(error=denied(found)), None
         return room_joined(found), found.reset
 
-    async def _hello_again(self, command: Hello) -> None:
+    def _hello_again(self, command: Hello) -> None:
         text = "hello was said already."
         self._refuse(command, error(Code.BAD_COMMAND, text, field="cmd"))
 
@@ -201,7 +229,7 @@ class Conversation:
         if watch is not None:
             visitor.engine.node.go(visitor.connection, watch.room_id)
 
-    async def _leave(self, command: Leave) -> None:
+    def _leave(self, command: Leave) -> None:
         self._visitor.leave(command.room)
         self._done(command)
 
@@ -209,15 +237,16 @@ class Conversation:
 
     async def _send(self, command: Send) -> None:
         visitor = self._visitor
-        watch = visitor.watch(command.room)
-        if watch is not None:
-            rights: Rights | Deny = watch.rights
-        else:
-            rights = await visitor.enter(command.room)
+        draft = self._draft(command, await visitor.enter(command.room))
+        if draft is not None:
+            await visitor.write(draft, command.room, partial(self._saved, command))
+
+    def _draft(self, command: Send, rights: Rights | Deny) -> Draft | None:
+        """Return a message to be written, or refuse it."""
         denial = rights if isinstance(rights, Deny) else rights.denial("send")
         if isinstance(rights, Deny) or denial is not None:
             self._refuse(command, denied(denial or Deny()))
-            return
+            return None
         details = message_details(
             kind=command.kind,
             format=command.format,
@@ -226,15 +255,12 @@ class Conversation:
             priority=command.priority,
             expires_in_ms=command.expires_in_ms,
         )
-        draft = Draft(
+        return Draft(
             rights.room_id,
-            visitor.actor,
+            self._visitor.actor,
             command.text,
             command.client_id,
             details,
-        )
-        await visitor.write(
-            draft, command.room, lambda verdict: self._saved(command, verdict)
         )
 
     async def _edit(self, command: Edit) -> None:
@@ -263,9 +289,7 @@ class Conversation:
             self._refuse(command, denied(found))
             return
         change = Change(found, visitor.actor, command.target, text, details)
-        await visitor.write(
-            change, command.room, lambda verdict: self._saved(command, verdict)
-        )
+        await visitor.write(change, command.room, partial(self._saved, command))
 
     # --- signals and marks ---
 
@@ -281,7 +305,7 @@ class Conversation:
             return None
         return watch
 
-    async def _typing(self, command: Typing) -> None:
+    def _typing(self, command: Typing) -> None:
         visitor = self._visitor
         watch = self._joined(command, "typing")
         if watch is None:
@@ -299,7 +323,7 @@ class Conversation:
         visitor.engine.node.hub.signal(watch.room_id, signal, to=others)
         self._done(command)
 
-    async def _read(self, command: Read) -> None:
+    def _read(self, command: Read) -> None:
         visitor = self._visitor
         watch = self._joined(command, "read")
         if watch is None:
@@ -380,5 +404,5 @@ class Conversation:
             ),
         )
 
-    async def _ping(self, command: Ping) -> None:
+    def _ping(self, command: Ping) -> None:
         self._done(command)

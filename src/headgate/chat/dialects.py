@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.rows import COLUMNS, EventRow
+from headgate.protocol.codec import encode
 
 __all__ = ["Dialect", "LockedRoom", "dialect_of"]
 
@@ -127,10 +128,11 @@ class SQLite:
         """Lock by writing: also right where a project's transaction is deferred."""
         del wait  # the busy timeout of the connection decides
         found = self._run(
-            f"UPDATE {ROOM} SET head = head + (wanted.value ->> 1) "  # noqa: S608
-            f"FROM json_each(?) AS wanted WHERE {ROOM}.id = wanted.value ->> 0 "
+            f"UPDATE {ROOM} SET head = head + wanted.value "  # noqa: S608
+            "FROM json_each(?) AS wanted "
+            f"WHERE {ROOM}.id = CAST(wanted.key AS INTEGER) "
             f"RETURNING id, slug, kind, head, {_GUARDED}",
-            [json.dumps(list(counts.items()))],
+            [encode(counts).decode()],
         )
         return [
             LockedRoom(room_id, slug, kind, head - counts[room_id], bool(guarded))
@@ -140,9 +142,10 @@ class SQLite:
     def set_heads(self, heads: dict[int, int]) -> None:
         """Write the heads of rooms where it came otherwise than counted."""
         self._run(
-            f"UPDATE {ROOM} SET head = new.value ->> 1 "  # noqa: S608
-            f"FROM json_each(?) AS new WHERE {ROOM}.id = new.value ->> 0",
-            [json.dumps(list(heads.items()))],
+            f"UPDATE {ROOM} SET head = new.value "  # noqa: S608
+            "FROM json_each(?) AS new "
+            f"WHERE {ROOM}.id = CAST(new.key AS INTEGER)",
+            [encode(heads).decode()],
         )
 
     def insert_events(self, rows: Sequence[EventRow]) -> None:

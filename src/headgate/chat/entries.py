@@ -3,17 +3,19 @@
 An entry is one wish: a message, an edit, a deletion, a change of membership, a read
 mark. A verdict is its answer: written with this push, known already with this seq,
 or refused with this error.
+
+All are structs, not dataclasses: some are made for each message, and C makes those.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from msgspec import Struct
 
 from headgate.chat.people import Actor
 from headgate.protocol.codec import encode
@@ -34,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """A message to be written.
 
     One with a time, `at`, was written elsewhere, then: it keeps its time, and bans and
@@ -52,8 +53,7 @@ class Draft:
     said: tuple[str, dict[str, Any] | None] | None = None
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """An edit of a message, or with `text` None its deletion.
 
     Whether the actor may is decided before; authorship never changes.
@@ -66,8 +66,7 @@ class Change:
     details: dict[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class MemberChange:
+class MemberChange(Struct):
     """A change of somebody's standing; `change` is the word of the push."""
 
     room_id: int
@@ -78,8 +77,7 @@ class MemberChange:
     until: datetime | None = None
 
 
-@dataclass(slots=True)
-class ReadMark:
+class ReadMark(Struct):
     """A read mark to be moved up; not an event."""
 
     room_id: int
@@ -87,26 +85,23 @@ class ReadMark:
     seq: int
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """The event is in the log."""
 
     push: LogEvent
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """Nothing was written, as the log has it already, with this seq."""
 
     seq: int
     at: datetime
 
 
-@dataclass(slots=True)
-class Refused:
+class Refused(Struct):
     """Nothing was written, and why."""
 
-    error: Error = field()
+    error: Error
 
 
 Entry = Draft | Change | MemberChange | ReadMark

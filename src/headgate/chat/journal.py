@@ -18,9 +18,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
+from msgspec import Struct
 
 from headgate.chat.append import append
 from headgate.chat.entries import (
@@ -62,14 +62,13 @@ class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of our
         self.retry_after_ms = retry_after_ms
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     """An entry, whom to answer, and what it takes of the bounds."""
 
     entry: Entry
     answer: Answer
     size_bytes: int
-    since: float = field(default_factory=time.monotonic)
+    held_since: float | None = None
 
 
 class Journal:
@@ -188,7 +187,10 @@ class Journal:
             while True:
                 batch, ended = self._gather(held, purge_at)
                 held = self._write(batch) if batch else []
-                if any(_deletes(waiting.entry) for waiting in batch):
+                if any(
+                    isinstance(waiting.entry, Change) and waiting.entry.text is None
+                    for waiting in batch
+                ):
                     purge_at = purge_at or time.monotonic() + PURGE_SECONDS
                 if purge_at is not None and (ended or time.monotonic() >= purge_at):
                     done = truncate_log(connections[self._using])
@@ -238,7 +240,10 @@ class Journal:
         for waiting, verdict in zip(batch, verdicts, strict=True):
             if verdict is not None:
                 settled.append((waiting, verdict))
-            elif started - waiting.since < HELD_LIMIT_SECONDS:
+                continue
+            if waiting.held_since is None:
+                waiting.held_since = started
+            if started - waiting.held_since < HELD_LIMIT_SECONDS:
                 held.append(waiting)
             else:
                 settled.append((waiting, self._unavailable()))
@@ -249,14 +254,27 @@ class Journal:
             time.sleep(min(took, REST_SECONDS))
         return held
 
-    def _commit(self, entries: Sequence[Entry]) -> Sequence[Verdict | None]:
-        """Write entries in one transaction; on a bad one, find it by halving."""
+    def _commit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        look: bool = False,
+    ) -> Sequence[Verdict | None]:
+        """Write entries in one transaction; on a bad one, find it by halving.
+
+        A retry is not bad: where one of the batch may be, all begins again with a
+        look at what is known. So batches without one need neither look nor savepoint.
+        """
         connection = connections[self._using]
         try:
             with transaction.atomic(using=self._using):
-                return append(connection, entries, wait=False)
-        except (IntegrityError, DataError) as exc:
+                return append(connection, entries, wait=False, look=look)
+        except IntegrityError as exc:
+            if not look:
+                return self._commit(entries, look=True)
             bad: Exception = exc
+        except DataError as exc:
+            bad = exc
         except DatabaseError as exc:
             # The database is away, its disk is full, or somebody holds it.
             logger.warning("commit_failed entries=%d error=%s", len(entries), exc)
@@ -266,7 +284,8 @@ class Journal:
             bad = exc
         if len(entries) > 1:
             half = len(entries) // 2
-            return [*self._commit(entries[:half]), *self._commit(entries[half:])]
+            first, second = entries[:half], entries[half:]
+            return [*self._commit(first, look=look), *self._commit(second, look=look)]
         logger.error("entry_failed", exc_info=bad)
         return [Refused(error(Code.INTERNAL, retry_after_ms=RETRY_MS))]
 
@@ -276,10 +295,5 @@ class Journal:
 
 def _size(entry: Entry) -> int:
     """Return about what an entry weighs, in bytes."""
-    if isinstance(entry, Draft | Change):
-        return len(entry.text or "") + 500
-    return 500
-
-
-def _deletes(entry: Entry) -> bool:
-    return isinstance(entry, Change) and entry.text is None
+    text = entry.text if isinstance(entry, (Draft, Change)) else None
+    return len(text or "") + 500

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from django.core import signing
@@ -59,6 +60,7 @@ class Actor:
 SYSTEM = Actor("s:", "")
 
 
+@lru_cache(maxsize=4096)  # frozen, and asked for with each event
 def author(key: str, name: str, avatar_url: str | None = None) -> Author:
     """Return the public author of a key and the name kept beside it."""
     return Author(key, _KINDS.get(key[:1], "deleted"), name, avatar_url)

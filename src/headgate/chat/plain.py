@@ -7,8 +7,10 @@ own broadcast.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+from headgate.chat.before_send import has_before_send
 from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.permissions import Deny, Rights
@@ -19,6 +21,8 @@ from headgate.protocol.commands import PlainSend, Position
 from headgate.protocol.pushes import Error, PlainSaved
 
 __all__ = ["PlainConversation"]
+
+Answer = Callable[[Verdict], None]
 
 
 class PlainConversation:
@@ -54,7 +58,23 @@ class PlainConversation:
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
-        await self._send(decode_plain(payload))
+        entry = self._entry(decode_plain(payload))
+        if entry is not None:
+            draft, answer = entry
+            await self._visitor.write(draft, self._room, answer)
+
+    def hear_now(self, payload: str) -> bool:
+        """Take one text frame if it is a command that needs no waiting."""
+        if has_before_send():
+            return False
+        try:
+            command = decode_plain(payload)
+        except BadCommand:
+            return False  # `hear` says what is wrong
+        entry = self._entry(command)
+        if entry is not None:
+            self._visitor.submit(*entry)
+        return True
 
     def explain(self, bad: BadCommand) -> None:
         """Answer a frame that was no command, in its turn."""
@@ -64,18 +84,19 @@ class PlainConversation:
         """Say an error that answers no command."""
         self._visitor.say(plain_failure(failure))
 
-    async def _send(self, command: PlainSend) -> None:
+    def _entry(self, command: PlainSend) -> tuple[Draft, Answer] | None:
+        """Return a message to be written and how to answer, or refuse it."""
         turn = self._turn()
         watch = self._visitor.watch(self._room)
         if watch is None or not isinstance(watch.rights, Rights):
             gone = denied(Deny(Code.NOT_FOUND), command.client_id)
             self._reply(turn, plain_failure(gone))
-            return
+            return None
         denial = watch.rights.denial("send")
         if denial is not None:
             refused = denied(denial, command.client_id)
             self._reply(turn, plain_failure(refused))
-            return
+            return None
 
         def answer(verdict: Verdict) -> None:
             self._reply(turn, _told(verdict, command))
@@ -86,7 +107,7 @@ class PlainConversation:
             command.message,
             command.client_id,
         )
-        await self._visitor.write(draft, self._room, answer)
+        return draft, answer
 
     def _turn(self) -> list[Any]:
         turn: list[Any] = []

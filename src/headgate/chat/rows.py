@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from headgate.chat.people import author
 from headgate.protocol.pushes import (
     Author,
@@ -53,11 +55,10 @@ def timestamp(at: datetime) -> str:
 
 def as_push(row: EventRow, room: str) -> LogEvent:
     """Return the push that tells an event in the room with this slug."""
-    details = row.details or {}
     by = author(row.author_key, row.author_name)
     at = timestamp(row.at)
     if row.kind == "message":
-        return Message(
+        message = Message(
             room=room,
             seq=row.seq,
             client_id=row.client_id,
@@ -66,8 +67,9 @@ def as_push(row: EventRow, room: str) -> LogEvent:
             at=at,
             edited=row.edited_seq,
             deleted=row.deleted_seq is not None,
-            **details,
         )
+        return replace(message, **row.details) if row.details else message
+    details = row.details or {}
     if row.kind == "membership":
         member = Author(**details["member"])
         rest = {key: value for key, value in details.items() if key != "member"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from headgate.chat.before_send import has_before_send, looked_at
@@ -150,20 +151,8 @@ class Visitor:
 
     def submit(self, entry: Entry, answer: Callable[[Verdict], Any]) -> None:
         """Hand an entry to the journal; `answer` returns what to say, or None."""
-        connection = self.connection
-        node = self.engine.node
-
-        def settled(verdict: Verdict) -> None:
-            self._in_flight -= 1
-            self._fewer.set()
-            if not connection.closed:
-                message = answer(verdict)
-                if message is not None:
-                    connection.put_message(message)
-                    node.touch(connection)
-
         try:
-            self.engine.journal.submit(entry, settled)
+            self.engine.journal.submit(entry, partial(self._settled, answer))
         except Overloaded as full:
             client_id = entry.client_id if isinstance(entry, Draft) else None
             refusal = error(
@@ -199,6 +188,19 @@ class Visitor:
                 return
             entry = looked
         self.submit(entry, answer)
+
+    def _settled(self, answer: Callable[[Verdict], Any], verdict: Verdict) -> None:
+        self._in_flight -= 1
+        self._fewer.set()
+        if not self.connection.closed:
+            message = answer(verdict)
+            if message is not None:
+                self.say(message)
+
+    @property
+    def ready(self) -> bool:
+        """Whether no more than may be is unanswered or unread."""
+        return self._in_flight < MAX_IN_FLIGHT and self.connection.outbox.roomy
 
     async def ready_for_more(self) -> None:
         """Wait while too much of this connection's is unanswered or unread."""

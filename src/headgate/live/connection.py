@@ -93,7 +93,8 @@ class Connection:
 
     def put_message(self, message: Any) -> None:
         """Queue a reply or push for this connection alone."""
-        self.put(frame_of(message, self.mode))
+        if not self.closed:
+            self.outbox.put(frame_of(message, self.mode))
 
     def put_event(self, shared: Shared) -> bool:
         """Queue an event, and return False where there is no room for it."""

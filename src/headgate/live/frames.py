@@ -114,27 +114,31 @@ def frame_of(message: Any, mode: Mode = Mode.V1) -> Frame:
 class Shared:
     """A push for many connections; a mode that does not tell it has no frame."""
 
-    __slots__ = ("_frames", "push")
+    __slots__ = ("_plain", "_said_plainly", "_stream", "_v1", "push")
 
     def __init__(self, push: Any) -> None:
         self.push = push
-        self._frames: dict[Mode, Frame | None] = {}
+        # No dict by mode: an Enum is hashed by Python code, and that for each watcher.
+        self._v1: Frame | None = None
+        self._stream: Frame | None = None
+        self._plain: Frame | None = None
+        self._said_plainly = False
 
     def frame(self, mode: Mode) -> Frame | None:
         """Return the frame for a mode, made at first use."""
-        try:
-            return self._frames[mode]
-        except KeyError:
-            frame = self._frames[mode] = self._make(mode)
-            return frame
-
-    def _make(self, mode: Mode) -> Frame | None:
         if mode is Mode.PLAIN:
-            said = _plainly(self.push)
-            return None if said is None else frame_of(said)
-        whole = self._frames.get(Mode.V1) or frame_of(self.push)
-        self._frames[Mode.V1] = whole  # encoded once for both modes
-        return whole if mode is Mode.V1 else StreamPush(self.push, whole.payload)
+            if not self._said_plainly:
+                said = _plainly(self.push)
+                self._plain = None if said is None else frame_of(said)
+                self._said_plainly = True
+            return self._plain
+        if self._v1 is None:
+            self._v1 = frame_of(self.push)
+        if mode is Mode.V1:
+            return self._v1
+        if self._stream is None:  # encoded once for both
+            self._stream = StreamPush(self.push, self._v1.payload)
+        return self._stream
 
 
 def _plainly(push: Any) -> Any:

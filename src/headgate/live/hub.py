@@ -125,9 +125,11 @@ class Hub:
         if room.head < 0 or room.filling is not None:
             room.target = max(room.target, events[-1].seq)
             return
-        new = [event for event in events if event.seq > room.head]
-        if not new:
-            return
+        new = events
+        if new[0].seq <= room.head:
+            new = [event for event in events if event.seq > room.head]
+            if not new:
+                return
         if new[0].seq == room.head + 1 and new[-1].seq == room.head + len(new):
             self._fan_out(room, new)
         else:

@@ -55,6 +55,7 @@ _decode_loosely = msgspec.json.Decoder().decode
 # UnicodeDecodeError and ValueError are strings that are no UTF-8.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
 
+_NUL = "\\u0000"  # as JSON escapes it; it cannot say it otherwise
 _MAX_SAID = 150  # characters of msgspec's words, which may repeat the client's
 _MISSING = re.compile(r"Object missing required field `(\w+)`").fullmatch
 _PATH = re.compile(r"(?:`key` in )?`\$\.?([^`]*)`").fullmatch
@@ -108,9 +109,10 @@ def decode_command(payload: str) -> Command:
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
     failure = None
-    if isinstance(command, Send | Edit):
+    if isinstance(command, (Send, Edit)):
         failure = _check_content(command.text, command.data)
-    failure = failure or _check_nul(payload, command)
+    if failure is None and _NUL in payload:
+        failure = _find_nul(command)
     if failure is not None:
         failure.client_id = getattr(command, "client_id", None)
         raise BadCommand(failure, command.id)
@@ -125,7 +127,8 @@ def decode_plain(payload: str) -> PlainSend:
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
     failure = _check_content(command.message, None, field="message")
-    failure = failure or _check_nul(payload, command)
+    if failure is None and _NUL in payload:
+        failure = _find_nul(command)
     if failure is not None:
         failure.client_id = command.client_id
         raise BadCommand(failure)
@@ -144,14 +147,12 @@ def _check_size(payload: str) -> None:
         raise BadCommand(error(Code.TOO_LARGE, text))
 
 
-def _check_nul(payload: str, command: Command | PlainSend) -> Error | None:
-    """Return an error for the field that holds U+0000 (JSON can only escape it).
+def _find_nul(command: Command | PlainSend) -> Error | None:
+    """Return an error for the field that holds U+0000, if one does.
 
     PostgreSQL stores no U+0000; refusing it everywhere keeps databases alike.
     Call it after `_check_content`, which bounds the depth of `data`.
     """
-    if "\\u0000" not in payload:
-        return None
     for field, value in msgspec.to_builtins(command).items():
         if _has_nul(value):
             what = f"`{field}`: the character U+0000 is not taken."

@@ -3,23 +3,25 @@
 In: whole text frames, which are what chat consists of, are read here. From the
 first frame of any other kind that is not a control frame, everything goes to the
 parser of uvicorn's own protocol, which keeps every rule of RFC 6455; control frames
-go there one by one.
+go there one by one. A text is offered to the listener that the consumer gave for
+`scope["extensions"]`, if the consumer waits for it: so most cost no change of task.
 
 Out: the consumer finds a maker of `ReadyFrameSink` in `scope["extensions"]`. On
-other servers it is not there, and ASGI `send` is used.
+other servers neither is there, and ASGI `receive` and `send` are used.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import apply_mask  # type: ignore[attr-defined] # C or Python
 
-from headgate.chat.consumer import READY_FRAMES
+from headgate.chat.consumer import DIRECT_TEXTS, READY_FRAMES
 from headgate.server.ready_frames import ReadyFrameSink
 
 __all__ = ["ChatWebSocketProtocol"]
@@ -60,6 +62,11 @@ class _Events:
         """Return whether nothing waits."""
         return not self._events
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the reader waits: it has done with all that came before."""
+        return self._waiter is not None and not self._waiter.done()
+
     async def get(self) -> Any:
         """Wait for an event and remove it."""
         while not self._events:
@@ -74,13 +81,14 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sink: ReadyFrameSink | None = None
+        self._listener: Callable[[str], bool] | None = None
         # Whether frames are read here, and the begin of one whose end is to come.
         self._reading = False
         self._begun = b""
         # Whether something came that is uvicorn's to read, with all that follows.
         self._unusual = False
         self._max_size = self.config.ws_max_size
-        self.queue = _Events(self.loop)  # type: ignore[assignment]
+        self.queue: _Events = _Events(self.loop)  # type: ignore[assignment]
 
     # --- in ---
 
@@ -91,7 +99,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         data = self._begun + data
         at = 0
-        while end := self._end_of_frame(data, at):
+        size = len(data)
+        while at < size and (end := self._end_of_frame(data, at)):
             if data[at] == _WHOLE_TEXT:
                 self._text_received(data, at, end)
             else:
@@ -147,7 +156,7 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         return at + head + length if here >= head + length else 0
 
     def _text_received(self, data: bytes, at: int, end: int) -> None:
-        """Queue the text of a whole frame, as uvicorn's own reading does."""
+        """Offer the text of a whole frame, or queue it as uvicorn does."""
         if self.close_sent:
             return  # past `websocket.close` what comes is discarded
         head = _MEDIUM_HEAD if data[at + 1] & _LENGTH == _TWO_BYTES else _SHORT_HEAD
@@ -157,19 +166,26 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         except UnicodeDecodeError:
             self._hand_on(data[at:end])  # which closes with 1007
             return
+        listener = self._listener
+        if listener is not None and self.queue.awaited and listener(text):
+            return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
+    def _listen(self, listener: Callable[[str], bool]) -> None:
+        self._listener = listener
+
     # --- out ---
 
     def handle_connect(self, event: Any) -> None:
-        """Offer the sink to the application."""
+        """Offer both fast ways to the application."""
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
         if scope is not None:
             scope["extensions"][READY_FRAMES] = self._make_sink
+            scope["extensions"][DIRECT_TEXTS] = self._listen
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message; an answer other than 101 ends the handshake, too.
