@@ -71,7 +71,7 @@ export const ERRORS = {
     number: 205,
     http: 403,
     retry: false,
-    text: "A cookie says who you are, and the CSRF token that must come with it is missing or wrong.",
+    text: "The CSRF token that goes with your cookie is missing or wrong.",
   },
   not_found: {
     number: 300,

@@ -13,21 +13,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
-from urllib.parse import parse_qs
 
 import msgspec
 
 from headgate.chat.asgi_server import close_code, warn_without_flow_control
-from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.conversation import Conversation
 from headgate.chat.engine import engine
+from headgate.chat.handshake import (
+    OriginDenied,
+    Refused,
+    Send,
+    deny,
+    mode_of,
+    origin_of,
+    place_after,
+    redeemed,
+    who_comes,
+)
 from headgate.chat.identity import Identity, guest, known_in_scope
-from headgate.chat.origin import header, origin_allowed
 from headgate.chat.people import Actor, new_guest
 from headgate.chat.plain import PlainConversation
-from headgate.chat.tickets import TicketRefused, redeem_ticket, ticket_in
 from headgate.chat.visitor import Visitor, denied
 from headgate.live.asgi_sink import AsgiSink
 from headgate.live.frames import Mode, frame_of
@@ -41,7 +47,7 @@ from headgate.protocol.codec import (
 )
 from headgate.protocol.codes import CLOSE_TEXTS, Close, Code
 from headgate.protocol.commands import Hello
-from headgate.protocol.fields import MAX_FRAME_BYTES, MAX_INTEGER
+from headgate.protocol.fields import MAX_FRAME_BYTES
 from headgate.protocol.pushes import Done, Error, Failure
 
 __all__ = ["ChatConsumer", "UnknownCommand"]
@@ -50,7 +56,6 @@ logger = logging.getLogger("headgate.consumer")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HELLO_SECONDS = 10.0  # to say hello in
 CLOSE_SECONDS = 5.0  # for the last words to go out before a close
@@ -58,7 +63,6 @@ MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
 RETRY_MS = 1000  # what `unavailable` asks to wait
 _ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
 _TOO_BIG, _INTERNAL_ERROR = 1009, 1011
-_SEQ_DIGITS = len(str(MAX_INTEGER))
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
 DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen`
 
@@ -81,18 +85,6 @@ class _Conversation(Protocol):
 
 class _Gone(Exception):  # noqa: N818 - not an error
     """The client has closed."""
-
-
-class _Denied(Exception):  # noqa: N818 - not an error
-    """The handshake's Origin may not come in."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """What to say to somebody who may not come in, and how to close."""
-
-    error: Error
-    close: Close
 
 
 class _Closing(Exception):  # noqa: N818 - not an error
@@ -175,16 +167,15 @@ class _Client:
     async def serve(self) -> None:
         """Serve until either side closes."""
         await self.receive()  # websocket.connect
-        mode, sink = self._mode(), None
+        mode, sink = mode_of(self.scope), None
         try:
-            who = await self._handshake()
-            if isinstance(who, _Refused):
+            who = await who_comes(self.scope, self.consumer.identify)
+            if isinstance(who, Refused):
                 await self._refuse(mode, who)
             sink = self._sink()
             await self._converse(mode, sink, who)
-        except _Denied:
-            self._log_refused_origin()
-            await self._deny()
+        except OriginDenied:
+            await deny(self.scope, self.send)
         except _Gone:
             pass
         except _Closing as closing:
@@ -212,42 +203,7 @@ class _Client:
         warn_without_flow_control()
         return AsgiSink(self.send)
 
-    # --- who ---
-
-    async def _handshake(self) -> Identity | _Refused | None:
-        """Return who is there as far as the handshake tells.
-
-        The Origin is looked at first: a page that may not come in learns nothing.
-        """
-        if not origin_allowed(self.scope, by_cookie=False):
-            raise _Denied
-        ticket = ticket_in(self.scope.get("subprotocols", []))
-        try:
-            if ticket is not None:
-                return await self._redeem(ticket)
-            who = await self.consumer.identify(self.scope)
-        except TicketRefused:
-            return _Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
-        except NotAuthenticated as exc:
-            failure = error(Code.UNAUTHENTICATED, str(exc) or None)
-            return _Refused(failure, Close.UNAUTHENTICATED)
-        except LogUnavailable:
-            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
-            return _Refused(away, Close.UNAVAILABLE)
-        by_cookie = who is not None and who.by == "cookie"
-        if not origin_allowed(self.scope, by_cookie=by_cookie):
-            raise _Denied
-        return who
-
-    async def _redeem(self, ticket: str) -> Identity:
-        actor = await redeem_ticket(ticket, origin=self._origin())
-        return Identity(actor, "ticket")
-
-    def _origin(self) -> str:
-        """Return the handshake's Origin, which was checked, or nothing."""
-        return next(iter(header(self.scope, b"origin")), "")
-
-    async def _refuse(self, mode: Mode, refused: _Refused) -> NoReturn:
+    async def _refuse(self, mode: Mode, refused: Refused) -> NoReturn:
         """Answer the handshake, so that a browser can read why, and close."""
         await self._accept(mode)
         if mode is Mode.V1:
@@ -260,10 +216,6 @@ class _Client:
         offered = mode.value in self.scope.get("subprotocols", [])
         subprotocol = mode.value if offered else None
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
-
-    def _mode(self) -> Mode:
-        subprotocols = self.scope.get("subprotocols", [])
-        return Mode.V1 if Mode.V1.value in subprotocols else Mode.PLAIN
 
     async def _converse(self, mode: Mode, sink: Sink, who: Identity | None) -> None:
         """Begin in the mode, then hear frame after frame."""
@@ -321,22 +273,21 @@ class _Client:
             await self._last_words(Failure(reply=None, error=late))
             raise _Closing(Close.HELLO_TIMEOUT) from None
         actor = await self._said_in(hello, who)
-        self.visitor = Visitor(engine(), actor, Mode.V1, sink, origin=self._origin())
+        self.visitor = Visitor(
+            engine(), actor, Mode.V1, sink, origin=origin_of(self.scope)
+        )
         conversation = Conversation(self.visitor)
         await conversation.begin(hello, self.url_room)
         return conversation
 
     async def _said_in(self, hello: Hello, who: Identity | None) -> Actor:
         """Return who says hello: a ticket in it wins over what the handshake told."""
-        refused = _Refused(error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED)
+        refused = Refused(error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED)
         if hello.ticket is not None:
-            try:
-                return (await self._redeem(hello.ticket)).actor
-            except TicketRefused:
-                refused = _Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
-            except LogUnavailable:
-                away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
-                refused = _Refused(away, Close.UNAVAILABLE)
+            found = await redeemed(hello.ticket, self.scope)
+            if isinstance(found, Identity):
+                return found.actor
+            refused = found
         elif who is not None:
             return who.actor
         else:
@@ -371,7 +322,7 @@ class _Client:
         actor = guest(None) if who is None else who.actor
         self.visitor = Visitor(engine(), actor or new_guest(None), Mode.PLAIN, sink)
         conversation = PlainConversation(self.visitor, self.url_room or "")
-        after, complaint = self._after()
+        after, complaint = place_after(self.scope)
         refusal: tuple[Error, Close] | None
         if actor is None:
             refusal = error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED
@@ -401,18 +352,6 @@ class _Client:
             away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
             return away, Close.UNAVAILABLE
         return None if denial is None else (denied(denial), Close.NOT_FOUND)
-
-    def _after(self) -> tuple[int | None, Error | None]:
-        """Return the seq of `?after=N`, or what is wrong with it."""
-        query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
-        given = query.get("after", [])
-        if not given:
-            return None, None
-        digits = given[0].isascii() and given[0].isdigit()
-        if digits and len(given[0]) <= _SEQ_DIGITS and int(given[0]) <= MAX_INTEGER:
-            return int(given[0]), None
-        text = "`after` is the seq of the last message you have, such as ?after=41."
-        return None, error(Code.BAD_COMMAND, text, field="after")
 
     # --- frames ---
 
@@ -491,27 +430,3 @@ class _Client:
                 )
         except (TimeoutError, _Gone):
             logger.debug("close_not_delivered code=%d", code)
-
-    async def _deny(self) -> None:
-        """Refuse the handshake with 403, saying why where the server can."""
-        if "websocket.http.response" not in self.scope.get("extensions", {}):
-            await self.send({"type": "websocket.close", "code": 1008})
-            return
-        body = b"This origin may not open a WebSocket here. See ALLOWED_ORIGINS.\n"
-        await self.send(
-            {
-                "type": "websocket.http.response.start",
-                "status": 403,
-                "headers": [(b"content-type", b"text/plain; charset=utf-8")],
-            },
-        )
-        await self.send({"type": "websocket.http.response.body", "body": body})
-
-    def _log_refused_origin(self) -> None:
-        # Both sides of the comparison: a proxy that changes the Host is the usual
-        # reason. !r keeps line breaks out of the log.
-        logger.warning(
-            "origin_refused origin=%r host=%r",
-            header(self.scope, b"origin"),
-            header(self.scope, b"host"),
-        )

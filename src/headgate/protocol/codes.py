@@ -133,7 +133,7 @@ ERRORS: dict[Code, ErrorInfo] = {
         number=205,
         http=403,
         retry=False,
-        text="A cookie says who you are, and the CSRF token that must come with it is missing or wrong.",
+        text="The CSRF token that goes with your cookie is missing or wrong.",
     ),
     Code.NOT_FOUND: ErrorInfo(
         number=300,

@@ -1,0 +1,142 @@
+"""What a WebSocket's handshake says: from which page, who it is, and in which mode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from headgate.chat.authenticators import NotAuthenticated
+from headgate.chat.identity import Identity
+from headgate.chat.origin import header, origin_allowed
+from headgate.chat.storage import RETRY_MS
+from headgate.chat.tickets import TicketRefused, redeem_ticket, ticket_in
+from headgate.live.frames import Mode
+from headgate.live.ports import LogUnavailable
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Close, Code
+from headgate.protocol.fields import MAX_INTEGER
+from headgate.protocol.pushes import Error
+
+__all__ = [
+    "OriginDenied",
+    "Refused",
+    "deny",
+    "mode_of",
+    "origin_of",
+    "place_after",
+    "redeemed",
+    "who_comes",
+]
+
+logger = logging.getLogger("headgate.consumer")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_SEQ_DIGITS = len(str(MAX_INTEGER))
+
+
+class OriginDenied(Exception):  # noqa: N818 - an answer, not a fault
+    """The handshake's Origin may not come in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What to say to somebody who may not come in, and how to close."""
+
+    error: Error
+    close: Close
+
+
+def mode_of(scope: Scope) -> Mode:
+    """Return the mode that the client offers; plain mode without a word."""
+    offered = scope.get("subprotocols", [])
+    return Mode.V1 if Mode.V1.value in offered else Mode.PLAIN
+
+
+def origin_of(scope: Scope) -> str:
+    """Return the Origin of a handshake that was let in, or nothing."""
+    return next(iter(header(scope, b"origin")), "")
+
+
+async def who_comes(
+    scope: Scope,
+    identify: Callable[[Scope], Awaitable[Identity | None]],
+) -> Identity | Refused | None:
+    """Return who is there as far as the handshake tells; None for somebody unknown.
+
+    The Origin is looked at first: a page that may not come in learns nothing.
+
+    Raises:
+        OriginDenied: It may not.
+    """
+    if not origin_allowed(scope, by_cookie=False):
+        raise OriginDenied
+    ticket = ticket_in(scope.get("subprotocols", []))
+    if ticket is not None:
+        return await redeemed(ticket, scope)
+    try:
+        who = await identify(scope)
+    except NotAuthenticated as exc:
+        failure = error(Code.UNAUTHENTICATED, str(exc) or None)
+        return Refused(failure, Close.UNAUTHENTICATED)
+    except LogUnavailable:
+        return _unavailable()
+    by_cookie = who is not None and who.by == "cookie"
+    if not origin_allowed(scope, by_cookie=by_cookie):
+        raise OriginDenied
+    return who
+
+
+async def redeemed(ticket: str, scope: Scope) -> Identity | Refused:
+    """Return whose ticket it is, and use it up."""
+    try:
+        actor = await redeem_ticket(ticket, origin=origin_of(scope))
+    except TicketRefused:
+        return Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
+    except LogUnavailable:
+        return _unavailable()
+    return Identity(actor, "ticket")
+
+
+def place_after(scope: Scope) -> tuple[int | None, Error | None]:
+    """Return the seq of plain mode's `?after=N`, or what is wrong with it."""
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    given = query.get("after", [])
+    if not given:
+        return None, None
+    digits = given[0].isascii() and given[0].isdigit()
+    if digits and len(given[0]) <= _SEQ_DIGITS and int(given[0]) <= MAX_INTEGER:
+        return int(given[0]), None
+    text = "`after` is the seq of the last message you have, such as ?after=41."
+    return None, error(Code.BAD_COMMAND, text, field="after")
+
+
+async def deny(scope: Scope, send: Send) -> None:
+    """Refuse the handshake with 403, saying why where the server can."""
+    # Both sides of the comparison: a proxy that changes the Host is the usual
+    # reason. !r keeps line breaks out of the log.
+    logger.warning(
+        "origin_refused origin=%r host=%r",
+        header(scope, b"origin"),
+        header(scope, b"host"),
+    )
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = b"This origin may not open a WebSocket here. See ALLOWED_ORIGINS.\n"
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": 403,
+            "headers": [(b"content-type", b"text/plain; charset=utf-8")],
+        },
+    )
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _unavailable() -> Refused:
+    return Refused(error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS), Close.UNAVAILABLE)
