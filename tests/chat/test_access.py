@@ -12,7 +12,7 @@ from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
@@ -54,7 +54,11 @@ def browser(user: User) -> Client:
     return client
 
 
-async def visit(talk: Talkers, client: Client, room: str | None = "general") -> Talker:
+async def visit(
+    talk: Talkers,
+    client: Client | AsyncClient,
+    room: str | None = "general",
+) -> Talker:
     """Open a connection with a browser's cookie."""
     cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
     headers = [(b"host", b"testserver"), (b"origin", ORIGIN.encode())]
@@ -82,6 +86,21 @@ async def test_a_logout_closes_what_that_session_opened(
     for talker in (first, second):
         assert await cut_off(talker, Close.ACCESS_REVOKED, "unauthenticated") == []
     await still_there(other, guest)
+
+
+async def test_a_logout_that_knows_no_user_is_one(
+    talk: Talkers,
+    room: Room,
+    ada: User,
+) -> None:
+    """Django's `alogout` where the request has no `auser`."""
+    client = AsyncClient()
+    await client.aforce_login(ada)
+    talker = await visit(talk, client)
+
+    await client.alogout()
+
+    await cut_off(talker, Close.ACCESS_REVOKED, "unauthenticated")
 
 
 async def test_signing_in_as_somebody_else_ends_what_was_before(

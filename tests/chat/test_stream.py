@@ -247,6 +247,15 @@ async def test_where_no_room_is_ones_own_there_is_no_stream(
         await reader.over()
 
 
+async def test_a_request_to_read_makes_no_room(
+    stream: Readers, settings: Settings
+) -> None:
+    settings.HEADGATE = {"GUESTS": True, "MAKE_ROOMS": True}
+    for method in ("GET", "HEAD"):
+        assert (await stream.raw("new-one", method=method)).status == 404
+    assert not await Room.objects.filter(slug="new-one").aexists()
+
+
 async def test_whoever_is_banned_is_told(
     stream: Readers, ada: User, room: Room
 ) -> None:

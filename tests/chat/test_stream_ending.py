@@ -217,7 +217,7 @@ async def test_a_reader_that_takes_nothing_does_not_keep_a_server_from_stopping(
 async def test_a_log_that_is_away_is_a_problem(
     stream: Readers, chat: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: Any) -> None:
+    async def away(*_: Any, **__: Any) -> None:
         raise LogUnavailable
 
     with monkeypatch.context() as patch:
@@ -254,11 +254,11 @@ class Opening:
         self._come_in = stream_module.come_in
         monkeypatch.setattr(stream_module, "come_in", self._held)
 
-    async def _held(self, *arguments: Any) -> Any:
+    async def _held(self, *arguments: Any, **more: Any) -> Any:
         if self.entered.is_set():
             await self.may_go_on.wait()
         try:
-            return await self._come_in(*arguments)
+            return await self._come_in(*arguments, **more)
         finally:
             self.entered.set()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import router, transaction
 from django.db.models.signals import post_delete, post_save
@@ -103,11 +103,14 @@ def _id(room: Room | str) -> int:
     return found
 
 
-def _logged_out(request: Any, user: Any, **_: Any) -> None:
-    """Note a logout; the signal comes before the session is emptied."""
-    key = _session_key(request)
-    if user is not None and key:
-        _note(_What.LOGOUT, session=session_digest(key))
+def _logged_out(request: Any, **_: Any) -> None:
+    """Note a logout; the signal comes before the session is emptied.
+
+    Whether somebody was signed in, the session says: `alogout` may know no user.
+    """
+    session = getattr(request, "session", None)
+    if session is not None and SESSION_KEY in session and session.session_key:
+        _note(_What.LOGOUT, session=session_digest(session.session_key))
 
 
 def _logged_in(request: Any, **_: Any) -> None:
@@ -116,13 +119,9 @@ def _logged_in(request: Any, **_: Any) -> None:
     Who signs in as somebody else, without a logout, has ended it without a signal.
     """
     before = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
-    if before and before != _session_key(request):
+    session = getattr(request, "session", None)
+    if before and session is not None and before != session.session_key:
         _note(_What.LOGOUT, session=session_digest(before))
-
-
-def _session_key(request: Any) -> str | None:
-    key: str | None = getattr(getattr(request, "session", None), "session_key", None)
-    return key
 
 
 def _saved(

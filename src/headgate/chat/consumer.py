@@ -34,6 +34,7 @@ from headgate.chat.handshake import (
 from headgate.chat.identity import Identity, guest, known_in_scope
 from headgate.chat.people import Actor, new_guest
 from headgate.chat.plain import PlainConversation
+from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied
 from headgate.live.asgi_sink import AsgiSink
 from headgate.live.frames import Mode, frame_of
@@ -60,7 +61,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 HELLO_SECONDS = 10.0  # to say hello in
 CLOSE_SECONDS = 5.0  # for the last words to go out before a close
 MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
-RETRY_MS = 1000  # what `unavailable` asks to wait
 _ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
 _TOO_BIG, _INTERNAL_ERROR = 1009, 1011
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out

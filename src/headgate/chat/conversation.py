@@ -27,6 +27,7 @@ from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rows import timestamp
+from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.chat.welcome import room_joined, welcome
 from headgate.live.connection import Connection, Watch
@@ -65,8 +66,6 @@ from headgate.protocol.pushes import (
 )
 
 __all__ = ["Conversation"]
-
-RETRY_MS = 1000  # what `unavailable` asks to wait
 
 
 class Conversation:

@@ -42,17 +42,21 @@ async def come_in(
     slug: str,
     place: Position | None = None,
     pending: list[str] | None = None,
+    *,
+    make: bool = True,
 ) -> Entrance | Deny:
     """Begin to watch a room, from a place or from now; its events wait for `go`.
 
-    `pending` are client_ids of which somebody does not know whether they landed.
-    Raises `LogUnavailable`.
+    `pending` are client_ids of which somebody does not know whether they landed; with
+    `make` False an unknown room is not made. Raises `LogUnavailable`.
     """
     engine = visitor.engine
     seen = 0 if place is None else place.seq
     changes = engine.standing.changes
     while True:
-        look = await engine.reader.run(_look_in, visitor.actor, slug, pending or [])
+        look = await engine.reader.run(
+            _look_in, visitor.actor, slug, pending or [], make=make
+        )
         if isinstance(look, Deny):
             return look
         rights, unread, found = look
@@ -79,9 +83,11 @@ def _look_in(
     actor: Actor,
     slug: str,
     pending: list[str],
+    *,
+    make: bool,
 ) -> tuple[Rights, int, dict[str, int]] | Deny:
     """Return rights, unread count and what landed; off the loop."""
-    rights: Any = enter(actor, slug)
+    rights: Any = enter(actor, slug, make=make)
     if isinstance(rights, Deny):
         return rights
     seen = max(rights.read_seq, rights.visible_from - 1)

@@ -203,7 +203,7 @@ class _Stream:
         rooms: dict[str, RoomJoined] = {}
         resets: dict[str, Reset] = {}
         for slug, place in asked.places(epochs).items():
-            found = await come_in(visitor, slug, place)
+            found = await come_in(visitor, slug, place, make=False)
             if isinstance(found, Deny):
                 rooms[slug] = RoomJoined(error=denied(found))
                 continue
