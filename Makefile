@@ -22,7 +22,7 @@ test: ## set everything up, check the sources and run every test
 
 soak: ## try the HTTP API with ten times as many requests as the tests
 	@scripts/setup all
-	@exec env HEADGATE_SOAK=1 .venv/bin/pytest tests/chat/test_api_schema.py
+	@exec env HEADGATE_SOAK=1 .venv/bin/pytest tests/chat/http/test_api_schema.py
 
 lint: ## check the sources without running a test
 	@scripts/setup all

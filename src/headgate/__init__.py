@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from headgate.chat.access import access_changed
     from headgate.chat.actions import NotSent, asend_message, send_message
     from headgate.chat.before_send import Reject
-    from headgate.chat.descriptor import adescriptor, connects, descriptor
     from headgate.chat.hooks import on
+    from headgate.chat.http.descriptor import adescriptor, connects, descriptor
     from headgate.chat.profiles import Profile
     from headgate.chat.subjects import aroom_for, room_for
 
@@ -42,11 +42,11 @@ _CHAT = {
     "Profile": "headgate.chat.profiles",
     "Reject": "headgate.chat.before_send",
     "access_changed": "headgate.chat.access",
-    "adescriptor": "headgate.chat.descriptor",
+    "adescriptor": "headgate.chat.http.descriptor",
     "aroom_for": "headgate.chat.subjects",
     "asend_message": "headgate.chat.actions",
-    "connects": "headgate.chat.descriptor",
-    "descriptor": "headgate.chat.descriptor",
+    "connects": "headgate.chat.http.descriptor",
+    "descriptor": "headgate.chat.http.descriptor",
     "on": "headgate.chat.hooks",
     "room_for": "headgate.chat.subjects",
     "send_message": "headgate.chat.actions",

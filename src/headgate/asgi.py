@@ -9,8 +9,8 @@ from channels.auth import AuthMiddlewareStack
 
 from headgate.chat.consumer import ChatConsumer
 from headgate.chat.engine import close_engine, engine
-from headgate.chat.places import STREAM, path_in_project, place, room_in
-from headgate.chat.stream import EventStream
+from headgate.chat.http.places import STREAM, path_in_project, place, room_in
+from headgate.chat.http.stream import EventStream
 
 __all__ = ["with_chat"]
 

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, include, path
 __all__ = ["urlpatterns"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("headgate.chat.urls")),
+    path("", include("headgate.chat.http.urls")),
 ]
 if apps.is_installed("headgate.web"):
     urlpatterns.append(path("", include("headgate.web.urls")))

@@ -14,8 +14,8 @@ from pytest_django import Settings
 
 from headgate.asgi import with_chat
 from headgate.chat.engine import Engine, started_engine
+from headgate.chat.http.places import SOCKET, place
 from headgate.chat.models import Room
-from headgate.chat.places import SOCKET, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,7 +21,7 @@ from headgate.chat.access import session_digest
 from headgate.chat.identity import Identity, guest, identity_of_request, renamed
 from headgate.chat.people import actor_for, guest_token, new_guest
 from headgate.chat.tickets import TicketRefused, redeem_ticket
-from tests.chat.browsers import Browsers, browse_fixture, session_of  # noqa: F401
+from tests.chat.http.browsers import Browsers, browse_fixture, session_of  # noqa: F401
 from tests.chat.talker import guests_fixture, in_thread  # noqa: F401
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]

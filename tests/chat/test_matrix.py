@@ -25,7 +25,7 @@ from pytest_django import Settings
 from headgate.asgi import with_chat
 from headgate.chat import actions
 from headgate.chat.actions import NotSent
-from headgate.chat.api import api
+from headgate.chat.http.api import api
 from headgate.chat.models import Room
 from headgate.chat.people import Actor, actor_for, guest_token, new_guest
 from headgate.chat.permissions import MESSAGE_OPERATIONS, ROOM_OPERATIONS

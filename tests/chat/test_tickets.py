@@ -33,7 +33,7 @@ from headgate.chat.tickets import (
     redeem_ticket,
 )
 from headgate.live.ports import LogUnavailable
-from tests.chat.browsers import Browsers, browse_fixture  # noqa: F401
+from tests.chat.http.browsers import Browsers, browse_fixture  # noqa: F401
 from tests.chat.talker import Ended, Talkers, guests_fixture, in_thread, talk_fixture  # noqa: F401
 from tests.conftest import _left_out
 from tests.processes import spawn, stop

@@ -175,7 +175,7 @@ class _ChatServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close connections with 1012, then write what was accepted."""
         from headgate.chat.engine import close_engine
-        from headgate.chat.stream_end import end_streams
+        from headgate.chat.http.stream_end import end_streams
 
         self._health.draining = True
         end_streams()

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from headgate.chat.conf import conf
 from headgate.chat.consumer import ChatConsumer
 from headgate.chat.django_thread import in_django_thread
-from headgate.chat.places import SOCKET, place
+from headgate.chat.http.places import SOCKET, place
 
 __all__ = ["Application", "application_of_project", "socket_scope"]
 

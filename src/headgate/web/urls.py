@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from headgate.chat import converters  # noqa: F401 - registers what the paths use
+from headgate.chat.http import converters  # noqa: F401 - registers what the paths use
 from headgate.web import views
 
 __all__ = ["app_name", "urlpatterns"]

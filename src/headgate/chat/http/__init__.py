@@ -1,0 +1,1 @@
+"""The HTTP doors: the API, the WebSocket's own URL, the event stream, descriptors."""

@@ -1,0 +1,67 @@
+"""The examples in the API's description; as structs, so that they have the fields."""
+
+from __future__ import annotations
+
+from headgate.chat.http.schemas import (
+    Connected,
+    EventsRead,
+    Limits,
+    MessagesRead,
+    Posted,
+    RoomShown,
+    RoomsShown,
+)
+from headgate.protocol.pushes import Author, Edited, Message
+
+__all__ = [
+    "CHANGED",
+    "CONNECT",
+    "CONNECTED",
+    "EDIT",
+    "EVENTS",
+    "LIMITS",
+    "MESSAGES",
+    "POSTED",
+    "ROOM",
+    "ROOMS",
+    "SEND",
+]
+
+_ADA = Author(id="u:5", kind="user", name="Ada Lovelace")
+_AT = "2026-02-03T10:20:30.456Z"
+_HI = Message(
+    room="general", seq=41, client_id="c-17", author=_ADA, text="hi", at=_AT, edited=42
+)
+_EDITED = Edited(room="general", seq=42, target=41, author=_ADA, text="hi", at=_AT)
+
+CONNECT = {"rooms": ["general"]}
+SEND = {"text": "hi", "client_id": "c-17"}
+EDIT = {"text": "hello"}
+CONNECTED = Connected(
+    url="wss://chat.example/ws/chat/",
+    protocol="headgate.v1",
+    ticket="WzEyMywgMTc3MDExNDA2MC40NTYsICJ1OjUiLCAiIiwgIiIsICIiLCAiIl0.signature",
+    ticket_expires_in_ms=30_000,
+    rooms=["general"],
+    limits=[],
+    user=_ADA,
+)
+LIMITS = Limits(limits=[])
+ROOM = RoomShown(
+    room="general",
+    title="General",
+    kind="public",
+    head=42,
+    epoch="5f0c2a71",
+    read=40,
+    unread=1,
+)
+ROOMS = RoomsShown(rooms=[ROOM], next="general")
+MESSAGES = MessagesRead(
+    room="general", messages=[_HI], head=42, epoch="5f0c2a71", more=False
+)
+EVENTS = EventsRead(
+    room="general", events=[_EDITED], head=42, epoch="5f0c2a71", more=False
+)
+POSTED = Posted(seq=41, at=_AT, client_id="c-17")
+CHANGED = Posted(seq=42, at=_AT)
