@@ -99,13 +99,16 @@ class Reader:
     @contextmanager
     def server(self) -> Iterator[None]:
         """Start the server in its own terminal, and press Ctrl-C at the end."""
-        process = subprocess.Popen(
-            ["sh", "-ec", f"{self.prelude}exec {SERVE} --port 0"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        complaints = self.folder / "complaints.txt"
+        with complaints.open("w") as stderr:
+            process = subprocess.Popen(
+                ["sh", "-ec", f"{self.prelude}exec {SERVE} --port 0"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -114,9 +117,10 @@ class Reader:
             yield
         finally:
             process.send_signal(2)
-            assert process.wait(timeout=30) == 0
-            assert process.stdout is not None
-            process.stdout.close()
+            ended = process.wait(timeout=30)
+            if process.stdout is not None:
+                process.stdout.close()
+        assert (ended, complaints.read_text()) == (0, "")
 
 
 def get(address: str) -> str:

@@ -32,6 +32,9 @@ SHUTDOWN_SECONDS = 10  # for requests and connections to end by themselves
 def serve(options: ServeOptions) -> int:
     """Run the server until it is told to stop, and return the exit code."""
     project = options.project or options.app is not None
+    # WhiteNoise streams files, and Django reads them whole, in a thread, under ASGI:
+    # right for files as small as the page's, so nobody needs to be warned.
+    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")
     try:
         with _listen(options.host, options.port) as listening:
             application = _projects(options) if project else _stand_alone(options)
@@ -46,9 +49,6 @@ def serve(options: ServeOptions) -> int:
 
 def _stand_alone(options: ServeOptions) -> Any:
     """Set the stand-alone server up and return its application."""
-    # WhiteNoise streams files, and Django reads them whole, in a thread, under ASGI:
-    # right for files as small as the page's, so nobody needs to be warned.
-    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         level=logging.WARNING,
