@@ -62,7 +62,7 @@ class ServeOptions:
     database: dict[str, Any] | None = None
     host: str = "127.0.0.1"
     port: int = 8000
-    guests: bool = False
+    guests: bool | None = None  # as the environment says
     demo: bool = False
     origins: tuple[str, ...] = ()
     limits: tuple[tuple[str, Rate | None], ...] = ()
@@ -84,7 +84,7 @@ class ServeOptions:
             database=given.database,
             host=given.host,
             port=given.port,
-            guests=bool(given.guests),
+            guests=given.guests,
             demo=given.demo,
             origins=tuple(given.origin or ()),
             limits=tuple(given.limit or ()),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.server.environment import settings_in
 from headgate.server.options import ServeOptions
 
 __all__ = ["build_settings"]
@@ -75,8 +77,16 @@ def build_settings(options: ServeOptions, secret_key: str) -> dict[str, Any]:
         "LOGIN_URL": "headgate_web:sign-in",
         "LOGIN_REDIRECT_URL": "headgate_web:home",
         "LOGOUT_REDIRECT_URL": "headgate_web:home",
-        "HEADGATE": {"GUESTS": options.guests, "MAKE_ROOMS": options.guests},
+        "HEADGATE": _chat_settings(options),
     }
+
+
+def _chat_settings(options: ServeOptions) -> dict[str, Any]:
+    """Return `HEADGATE`: what the command line says wins over the environment."""
+    found = settings_in(os.environ)
+    if options.guests is not None:
+        found |= {"GUESTS": options.guests, "MAKE_ROOMS": options.guests}
+    return found
 
 
 def _database(options: ServeOptions) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""The settings of the stand-alone server, by environment variables."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from headgate.chat.conf import Conf
+from headgate.server.environment import settings_in
+from headgate.server.exits import EXIT_USAGE, CannotStart
+from headgate.server.options import ServeOptions
+from headgate.server.settings import build_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("GUESTS", "yes", True),
+        ("GUESTS", " True ", True),
+        ("GUESTS", "0", False),
+        ("RESUME_LIMIT", "500", 500),
+        ("RESUME_LIMIT", "10_000", 10_000),
+        ("PERMISSIONS", "app.rules.Rules", "app.rules.Rules"),
+        ("TICKET_CACHE", "default", "default"),
+        ("ALLOWED_ORIGINS", "https://a.example", ["https://a.example"]),
+        (
+            "ALLOWED_ORIGINS",
+            "https://a.example, https://b.example,",
+            ["https://a.example", "https://b.example"],
+        ),
+    ],
+)
+def test_a_variable_sets_its_key(name: str, text: str, value: object) -> None:
+    assert settings_in({f"HEADGATE_{name}": text}) == {name: value}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Conf)])
+def test_an_empty_variable_sets_nothing(name: str) -> None:
+    assert settings_in({f"HEADGATE_{name}": " "}) == {}
+
+
+def test_other_variables_are_left_alone() -> None:
+    assert settings_in({"HEADGATE_ELSEWHERE": "1", "GUESTS": "yes"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("GUESTS", "perhaps", "yes or no"),
+        ("RESUME_LIMIT", "many", "whole number"),
+        ("RESUME_LIMIT", "0", "whole number above 0"),
+        ("RESUME_LIMIT", "-5", "whole number above 0"),
+    ],
+)
+def test_a_value_that_does_not_fit_ends_the_server(
+    name: str, text: str, expected: str
+) -> None:
+    with pytest.raises(CannotStart, match=expected) as told:
+        settings_in({f"HEADGATE_{name}": text})
+    assert told.value.code == EXIT_USAGE
+    assert f"HEADGATE_{name}" in str(told.value)
+    assert repr(text) in str(told.value)
+
+
+def test_every_key_can_be_set() -> None:
+    texts = {
+        "bool": "yes",
+        "int": "7",
+        "str": "a.b",
+        "str | None": "a.b",
+        "list[str] | None": "a.b",
+    }
+    environment = {
+        f"HEADGATE_{field.name}": texts[str(field.type)] for field in fields(Conf)
+    }
+    assert set(settings_in(environment)) == {field.name for field in fields(Conf)}
+
+
+def test_the_command_line_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADGATE_GUESTS", "yes")
+    monkeypatch.setenv("HEADGATE_OUTBOX_MAX_BYTES", "1000")
+
+    def chat(*, guests: bool | None) -> dict[str, object]:
+        options = ServeOptions(data=tmp_path, database=None, guests=guests)
+        found: dict[str, object] = build_settings(options, "key")["HEADGATE"]
+        return found
+
+    assert chat(guests=None) == {"GUESTS": True, "OUTBOX_MAX_BYTES": 1000}
+    assert chat(guests=False) == {
+        "GUESTS": False,
+        "MAKE_ROOMS": False,
+        "OUTBOX_MAX_BYTES": 1000,
+    }
