@@ -39,13 +39,19 @@ class Told:
             self.asynchronous.append(args[0] if len(args) == 1 else args)
 
     async def of(self, count: int) -> list[Any]:
-        """Return what both were told, which must be so many, when nothing waits."""
+        """Return what both were told, which must be so many, when nothing waits.
+
+        By their seqs: each handler has a queue of its own, and those of one kind of
+        event do not wait for those of another.
+        """
         running = started_engine()
         lines = {} if running is None else running.teller._lines
         for handler, line in list(lines.items()):
             if "Told.hear" in handler.name:
                 await line.told()
         assert len(self.sync) == len(self.asynchronous) == count
+        for heard in (self.sync, self.asynchronous):
+            heard.sort(key=lambda event: getattr(event, "seq", 0))
         assert self.sync == self.asynchronous
         return self.sync
 

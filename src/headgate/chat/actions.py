@@ -24,6 +24,7 @@ from headgate.chat.entries import (
     MemberChange,
     Verdict,
     Written,
+    drafted,
     message_details,
 )
 from headgate.chat.history import message_at
@@ -153,15 +154,7 @@ def _draft(
     command = _checked({"cmd": "send", **given})
     if not isinstance(command, Send):
         raise TypeError("a send was checked and something else came back")
-    details = message_details(
-        kind=kind,
-        format=command.format,
-        data=command.data,
-        reply_to=command.reply_to,
-        priority=command.priority,
-        expires_in_ms=command.expires_in_ms,
-    )
-    return Draft(found.pk, actor, command.text, command.client_id, details)
+    return drafted(command, found.pk, actor, kind=kind)
 
 
 def edit_message(

@@ -21,6 +21,7 @@ from headgate.chat.entries import (
     Refused,
     Verdict,
     Written,
+    drafted,
     message_details,
 )
 from headgate.chat.history import events_page, messages_of, messages_page
@@ -246,21 +247,7 @@ class Conversation:
         if isinstance(rights, Deny) or denial is not None:
             self._refuse(command, denied(denial or Deny()))
             return None
-        details = message_details(
-            kind=command.kind,
-            format=command.format,
-            data=command.data,
-            reply_to=command.reply_to,
-            priority=command.priority,
-            expires_in_ms=command.expires_in_ms,
-        )
-        return Draft(
-            rights.room_id,
-            self._visitor.actor,
-            command.text,
-            command.client_id,
-            details,
-        )
+        return drafted(command, rights.room_id, self._visitor.actor)
 
     async def _edit(self, command: Edit) -> None:
         details = message_details(format=command.format, data=command.data)

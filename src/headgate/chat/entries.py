@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from headgate.chat.people import Actor
 from headgate.protocol.codec import encode
+from headgate.protocol.commands import Send
 from headgate.protocol.pushes import Error, LogEvent
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Refused",
     "Verdict",
     "Written",
+    "drafted",
     "message_details",
 ]
 
@@ -137,6 +139,25 @@ class Digests:
 def _keyed(secret: str) -> hashlib.blake2b:
     key = hashlib.blake2b(secret.encode(), person=b"headgate-digest").digest()
     return hashlib.blake2b(key=key, digest_size=16)
+
+
+def drafted(
+    command: Send,
+    room_id: int,
+    actor: Actor,
+    *,
+    kind: str | None = None,
+) -> Draft:
+    """Return the message that a command asks for; `kind` where it may not say it."""
+    details = message_details(
+        kind=kind or command.kind,
+        format=command.format,
+        data=command.data,
+        reply_to=command.reply_to,
+        priority=command.priority,
+        expires_in_ms=command.expires_in_ms,
+    )
+    return Draft(room_id, actor, command.text, command.client_id, details)
 
 
 def message_details(

@@ -13,6 +13,7 @@ from headgate.chat.entries import (
     Draft,
     Known,
     Written,
+    drafted,
     message_details,
 )
 from headgate.chat.http.problems import Refusal
@@ -38,15 +39,7 @@ async def post(actor: Actor, command: Send) -> Written | Known:
     denial = rights if isinstance(rights, Deny) else rights.denial("send")
     if isinstance(rights, Deny) or denial is not None:
         raise Refusal(denied(denial or Deny(), client_id))
-    details = message_details(
-        kind=command.kind,
-        format=command.format,
-        data=command.data,
-        reply_to=command.reply_to,
-        priority=command.priority,
-        expires_in_ms=command.expires_in_ms,
-    )
-    draft = Draft(rights.room_id, actor, command.text, client_id, details)
+    draft = drafted(command, rights.room_id, actor)
     return await _write(draft, command.room, client_id)
 
 
