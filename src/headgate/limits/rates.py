@@ -7,25 +7,29 @@ from dataclasses import dataclass
 
 __all__ = ["Rate"]
 
-_UNITS = {
-    "ms": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "min": 60.0,
-    "m": 60.0,
-    "minute": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-    "d": 86400.0,
-    "day": 86400.0,
+_UNITS_US = {
+    "ms": 1000,
+    "s": 1_000_000,
+    "sec": 1_000_000,
+    "second": 1_000_000,
+    "min": 60_000_000,
+    "m": 60_000_000,
+    "minute": 60_000_000,
+    "h": 3_600_000_000,
+    "hour": 3_600_000_000,
+    "d": 86_400_000_000,
+    "day": 86_400_000_000,
 }
+_SHOWN_US = ("day", "h", "min", "s", "ms")  # the longest first
 _RATE = re.compile(r"(\d{1,9})/(\d{0,6})([a-z]+)(?::(\d{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in a period, and so many at once."""
+    """So many in a period, and so many at once.
+
+    `str()` of it is what `parse` reads.
+    """
 
     count: int
     period_seconds: float
@@ -45,7 +49,7 @@ class Rate:
                 "such as 10/s, 60/min or 5/2s, and a burst after a colon: 60/min:20.",
             )
         count, factor, unit, burst = found.groups()
-        if unit not in _UNITS:
+        if unit not in _UNITS_US:
             raise ValueError(
                 f"{text!r} has the period {unit!r}. Periods are ms, s, min, h and day.",
             )
@@ -56,4 +60,25 @@ class Rate:
                 f"{text!r} lets nothing through. Numbers begin at 1; to switch a "
                 "limit off, write off.",
             )
-        return cls(number, times * _UNITS[unit], size)
+        period_us = times * _UNITS_US[unit]
+        if period_us < number:
+            raise ValueError(
+                f"{text!r} is more than one in a microsecond, which is no limit.",
+            )
+        return cls(number, period_us / 1_000_000, size)
+
+    @property
+    def interval_us(self) -> int:
+        """The microseconds in which one is given back, rounded up.
+
+        Rounded once and used for everything: with a rounding in each decision, a
+        fresh key would not have its whole burst.
+        """
+        return -(-round(self.period_seconds * 1_000_000) // self.count)
+
+    def __str__(self) -> str:
+        period_us = round(self.period_seconds * 1_000_000)
+        unit = next(unit for unit in _SHOWN_US if period_us % _UNITS_US[unit] == 0)
+        times = period_us // _UNITS_US[unit]
+        burst = "" if self.burst == self.count else f":{self.burst}"
+        return f"{self.count}/{'' if times == 1 else times}{unit}{burst}"

@@ -1,0 +1,314 @@
+"""The Redis store: one number for each key, shared by all processes.
+
+Redis or Valkey. All charges of a decision go in one call of one script, on the
+server's clock. What this process knows to be refused is not asked for; while the
+server is away, each policy says itself what is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+
+from headgate.limits.away import Away
+from headgate.limits.breaker import Breaker
+from headgate.limits.decision import Decision
+from headgate.limits.deny_cache import DenyCache
+from headgate.limits.joined_questions import JoinedQuestions
+from headgate.limits.policy import Charge, Policy
+from headgate.limits.store import Note, check_distinct, ignore
+
+__all__ = ["RedisStore", "redis_key"]
+
+logger = logging.getLogger("headgate.limits")
+
+TIMEOUT_SECONDS = 0.1  # of one question; a healthy server takes less than 1 ms
+PREFIX = "headgate:limit"
+
+
+class RedisStore:
+    """Limits of many processes, for all their threads and event loops.
+
+    Args:
+        url: Such as `redis://127.0.0.1:6379/0`, `rediss://…` or `unix://…`.
+        processes: How many processes ask it. While it is away, a policy whose
+            `store_away` is `local` gives each its share.
+        timeout_seconds: How long an answer may take.
+        prefix: Before the name of each key.
+    """
+
+    remote = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        processes: int = 1,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        prefix: str = PREFIX,
+    ) -> None:
+        self.note: Note = ignore
+        self._prefix = prefix
+        self._url = url
+        # No retries of the library's own: they would multiply the time limit.
+        self._options: dict[str, Any] = {
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self._client: redis.Redis = redis.Redis.from_url(url, **self._options)
+        self._questions: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, JoinedQuestions
+        ] = WeakKeyDictionary()
+        self._script = self._text()
+        self._sha = hashlib.sha1(self._script.encode()).hexdigest()  # noqa: S324 - its name there
+        self._denied = DenyCache()
+        self.degraded: Counter[str] = Counter()
+        self._away = Away(processes, self.degraded)
+        self._breaker = Breaker(self._changed)
+        self._error = ""
+
+    def _text(self) -> str:
+        """Return the script."""
+        return (files("headgate.limits") / "gcra.lua").read_text(encoding="utf-8")
+
+    def _changed(self, away: bool) -> None:  # noqa: FBT001 - the breaker's call
+        if away:
+            logger.warning("limits_store_away error=%r", self._error)
+        else:
+            decided = self.degraded.total()
+            logger.warning("limits_store_back degraded_decisions=%d", decided)
+
+    # --- the store's functions: see `Store` ---
+
+    def decide_one(self, policy: Policy, key: str, cost: int | None = None) -> Decision:
+        """Decide one charge and count it if it is allowed."""
+        return self.decide((Charge(policy, key, cost),))[0]
+
+    def decide(
+        self,
+        charges: Sequence[Charge],
+        *,
+        write: bool = True,
+        wait_us: int = 0,
+    ) -> list[Decision]:
+        """Decide charges of different policies or keys, all or none."""
+        known = self._prepared(charges, write=write, wait_us=wait_us)
+        if known is not None:
+            return known
+        operation = "take" if write else "peek"
+        arguments = self._arguments(operation, charges, wait_us)
+        found = self._ask(arguments) if self._breaker.may_ask() else None
+        return self._decided(charges, found, write=write, wait_us=wait_us)
+
+    async def adecide_one(
+        self, policy: Policy, key: str, cost: int | None = None
+    ) -> Decision:
+        """`decide_one` from async code."""
+        return (await self.adecide((Charge(policy, key, cost),)))[0]
+
+    async def adecide(
+        self,
+        charges: Sequence[Charge],
+        *,
+        write: bool = True,
+        wait_us: int = 0,
+    ) -> list[Decision]:
+        """`decide` from async code."""
+        known = self._prepared(charges, write=write, wait_us=wait_us)
+        if known is not None:
+            return known
+        operation = "take" if write else "peek"
+        arguments = self._arguments(operation, charges, wait_us)
+        found = await self._aask(arguments) if self._breaker.may_ask() else None
+        return self._decided(charges, found, write=write, wait_us=wait_us)
+
+    def attempted(self, policy: Policy, key: str, cost: int | None) -> Decision | None:
+        """Return a refusal that is certain without waiting, else None."""
+        refusal = self._denied.get(policy, key, policy.increment_of(cost))
+        if refusal is not None:
+            self.note(refusal)
+        return refusal
+
+    def refund(self, charge: Charge) -> None:
+        """Give back what was counted, for what was not done after all."""
+        self._denied.forget(charge.policy.name, charge.key)
+        if self._breaker.may_ask():
+            self._ask(self._arguments("refund", (charge,), 0))
+
+    async def arefund(self, charge: Charge) -> None:
+        """`refund` from async code."""
+        self._denied.forget(charge.policy.name, charge.key)
+        if self._breaker.may_ask():
+            await self._aask(self._arguments("refund", (charge,), 0))
+
+    def reset(self, policies: Sequence[str], key: str) -> None:
+        """Forget a key under policies of these names.
+
+        Other processes go on refusing it for a second at the most.
+
+        Raises:
+            RedisError: The server is away.
+        """
+        for name in policies:
+            self._denied.forget(name, key)
+            self._client.delete(redis_key(self._prefix, name, key))
+
+    async def areset(self, policies: Sequence[str], key: str) -> None:
+        """`reset` from async code."""
+        for name in policies:
+            self._denied.forget(name, key)
+            await self._joined().client.delete(redis_key(self._prefix, name, key))
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        questions = self._questions.pop(asyncio.get_running_loop(), None)
+        if questions is not None:
+            await questions.aclose()
+
+    def close(self) -> None:
+        """Close the connections of sync code."""
+        self._client.close()
+
+    # --- before and after the question ---
+
+    def _prepared(
+        self, charges: Sequence[Charge], *, write: bool, wait_us: int
+    ) -> list[Decision] | None:
+        """Return what is decided without asking, or None."""
+        check_distinct(charges)
+        if not write or wait_us:
+            return None
+        refusals = [
+            self._denied.get(policy, key, policy.increment_of(cost))
+            for policy, key, cost in charges
+        ]
+        if not any(refusals):
+            return None
+        for each in refusals:
+            if each is not None:
+                self.note(each)
+        # Of the others it is only known that they have not been refused just now.
+        return [
+            each or Decision(policy, key, True, policy.increment_of(cost), 0, 0)
+            for each, (policy, key, cost) in zip(refusals, charges, strict=True)
+        ]
+
+    def _arguments(
+        self, operation: str, charges: Sequence[Charge], wait_us: int
+    ) -> list[str | int]:
+        """Return what EVALSHA takes after the script's name."""
+        keys = [redis_key(self._prefix, each.policy.name, each.key) for each in charges]
+        arguments: list[str | int] = [len(keys), *keys, operation]
+        for policy, _, cost in charges:
+            arguments += (
+                policy.tolerance_us,
+                policy.ceiling_us,
+                policy.increment_of(cost),
+                wait_us,
+                int(policy.dry_run),
+            )
+        return arguments
+
+    def _decided(
+        self,
+        charges: Sequence[Charge],
+        found: list[int] | None,
+        *,
+        write: bool,
+        wait_us: int,
+    ) -> list[Decision]:
+        """Return the decisions of an answer, the same that the script came to."""
+        if found is None:
+            decisions = self._away.decide(
+                charges,
+                write=write,
+                wait_us=wait_us,
+                retry_seconds=self._breaker.opens_for_seconds,
+            )
+            refused = [each for each in decisions if not each.allowed]
+        else:
+            now = found[0]
+            decisions = [
+                Decision(policy, key, True, policy.increment_of(cost), now, tat)
+                for (policy, key, cost), tat in zip(charges, found[1:], strict=True)
+            ]
+            refused = [each for each in decisions if not each.fits_within(wait_us)]
+            for each in refused:
+                each.allowed = each.policy.dry_run
+            if write and all(each.allowed for each in refused):
+                for each in decisions:
+                    if each not in refused:
+                        each.tat_us += each.increment_us
+        if write:
+            for each in refused:
+                self.note(each)
+                if found is not None and not wait_us and not each.policy.dry_run:
+                    self._denied.put(each)
+        return decisions
+
+    # --- the question ---
+
+    def _ask(self, arguments: list[str | int]) -> list[int] | None:
+        """Run the script; return None where the server does not answer."""
+        try:
+            try:
+                found = self._run(arguments)
+            except NoScriptError:  # a new server, or somebody flushed its scripts
+                self._client.script_load(self._script)
+                found = self._run(arguments)
+        except (RedisError, OSError) as exc:
+            self._failed(exc)
+            return None
+        self._breaker.worked()
+        return found
+
+    def _run(self, arguments: list[str | int]) -> list[int]:
+        command: Any = self._client.execute_command  # untyped there
+        found: list[int] = command("EVALSHA", self._sha, *arguments)
+        return found
+
+    async def _aask(self, arguments: list[str | int]) -> list[int] | None:
+        try:
+            found = await self._joined().ask(arguments)
+        except (RedisError, OSError) as exc:
+            self._failed(exc)
+            return None
+        self._breaker.worked()
+        return found
+
+    def _joined(self) -> JoinedQuestions:
+        """Return what asks for the running loop."""
+        loop = asyncio.get_running_loop()
+        found = self._questions.get(loop)
+        if found is None:
+            client = redis.asyncio.Redis.from_url(self._url, **self._options)
+            found = JoinedQuestions(client, self._script, self._sha)
+            self._questions[loop] = found
+        return found
+
+    def _failed(self, exc: Exception) -> None:
+        self._error = str(exc) or type(exc).__name__
+        self._breaker.failed()
+
+
+def redis_key(prefix: str, policy: str, key: str) -> str:
+    """Return where a key's number is kept.
+
+    What stands in braces decides the slot on Redis Cluster: the caller's own braces,
+    or the whole key.
+    """
+    tagged = key if "{" in key else f"{{{key}}}"
+    return f"{prefix}:{policy}:{tagged}"

@@ -1,0 +1,128 @@
+"""Who is refused, by which policy, and how often in the last minutes.
+
+Kept in memory for whoever asks: the admin, `headgate limits --who`, metrics. Bounded:
+of many keys those are kept that were refused last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from headgate.limits.decision import Decision
+
+__all__ = ["KEPT_MINUTES", "Refusals", "Refused"]
+
+KEPT_MINUTES = 10
+MAX_KEYS = 1000
+_MINUTE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A key that was refused lately.
+
+    `count` is of the last minutes, times are Unix times in seconds. With `dry_run`
+    it would have been refused. `free_at` is when it is let pass again, None if never.
+    """
+
+    policy: str
+    key: str
+    count: int
+    last_at: float
+    free_at: float | None
+    dry_run: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Noted:
+    dry_run: bool
+    last_at: float = 0.0
+    free_at: float | None = None
+    by_minute: dict[int, int] = field(default_factory=dict)
+
+
+class Refusals:
+    """Notes refusals, for all threads.
+
+    Attributes:
+        totals: Refusals by policy since the start; those on a dry run by
+            `policy (dry run)`.
+        changed: Called at the first refusal after each `report`.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._noted: dict[tuple[str, str], _Noted] = {}
+        self._told = True
+        self.totals: Counter[str] = Counter()
+        self.changed: Callable[[], None] | None = None
+
+    def note(self, decision: Decision) -> None:
+        """Note a decision that refuses, or would without the dry run.
+
+        Of two threads in the same moment one may go uncounted: this is for people.
+        """
+        policy = decision.policy
+        now = self._clock()
+        name = f"{policy.name} (dry run)" if policy.dry_run else policy.name
+        self.totals[name] += 1
+        place = (policy.name, decision.key)
+        noted = self._noted.pop(place, None)
+        if noted is None:
+            while len(self._noted) >= MAX_KEYS:
+                self._noted.pop(next(iter(self._noted)), None)
+            noted = _Noted(policy.dry_run)
+        self._noted[place] = noted  # at the end: refused last
+        minute = int(now // _MINUTE_SECONDS)
+        count = noted.by_minute.get(minute)
+        if count is None:
+            _forget(noted.by_minute, minute)
+        noted.by_minute[minute] = (count or 0) + 1
+        noted.dry_run = policy.dry_run
+        noted.last_at = now
+        wait_seconds = decision.retry_after_seconds
+        noted.free_at = None if wait_seconds is None else now + wait_seconds
+        if self._told:
+            self._told = False
+            if self.changed is not None:
+                self.changed()
+
+    def report(self) -> list[Refused]:
+        """Return who was refused in the last minutes, the last one first."""
+        self._told = True
+        minute = int(self._clock() // _MINUTE_SECONDS)
+        found = []
+        for (policy, key), noted in reversed(list(self._noted.items())):
+            first = minute - KEPT_MINUTES
+            counts = list(noted.by_minute.items())
+            count = sum(number for each, number in counts if each > first)
+            if count:
+                found.append(
+                    Refused(
+                        policy,
+                        key,
+                        count,
+                        noted.last_at,
+                        noted.free_at,
+                        noted.dry_run,
+                    ),
+                )
+        return found
+
+    def forget(self, key: str) -> None:
+        """Forget a key, under all policies."""
+        for place in [place for place in list(self._noted) if place[1] == key]:
+            self._noted.pop(place, None)
+
+
+def _forget(by_minute: dict[int, int], minute: int) -> None:
+    """Drop the counts of minutes that are long over."""
+    for each in [each for each in by_minute if each <= minute - KEPT_MINUTES]:
+        del by_minute[each]
