@@ -6,13 +6,15 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 import pytest
 
 from tests.postgres import VARIABLE, fresh_database, postgres, postgres_programs
+from tests.redis_server import RedisServer, redis_program
+from tests.redis_server import redis_server as running_redis
 from tests.servers import HeadgateServer
 
 
@@ -24,12 +26,21 @@ class Serve(Protocol):
         *arguments: str,
         database_url: str | None = None,
         share: HeadgateServer | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> HeadgateServer:
         """Return a server that takes connections.
 
-        `arguments` are more options of `headgate serve`. With `database_url`, the
+        `arguments` are more options of `headgate serve`, and `environment` is added to
+        that of the tests, in which nothing is limited. With `database_url`, the
         server has a database of its own, made for it on that PostgreSQL.
         """
+
+
+@pytest.fixture(autouse=True)
+def _unlimited(request: pytest.FixtureRequest) -> None:
+    """Limit nothing, but in tests that are about limits: those marked `limits`."""
+    if request.node.get_closest_marker("limits") is None:
+        request.getfixturevalue("limits_off")
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +64,22 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
     return str(request.getfixturevalue("postgres_url"))
 
 
+@pytest.fixture(scope="session")
+def session_redis() -> Iterator[RedisServer]:
+    """The Redis of this run; ask for `redis_server`."""
+    if redis_program() is None:
+        _left_out("Redis is not installed")
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(session_redis: RedisServer) -> RedisServer:
+    """A Redis that runs and is empty, whatever the last test did to it."""
+    session_redis.ready()
+    return session_redis
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start real servers; all are ended with the test."""
@@ -63,6 +90,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             *arguments: str,
             database_url: str | None = None,
             share: HeadgateServer | None = None,
+            environment: Mapping[str, str] | None = None,
         ) -> HeadgateServer:
             nonlocal count
             count += 1
@@ -72,7 +100,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 data, database = share.data, share.database_url
             elif database_url is not None:
                 database = stack.enter_context(fresh_database(database_url))
-            server = HeadgateServer(data, arguments, database_url=database)
+            server = HeadgateServer(
+                data, arguments, database_url=database, environment=environment
+            )
             stack.callback(_end, server)
             server.start()
             return server

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.processes import spawn, stop
@@ -23,7 +23,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0  # the server gives connections 10 s to end
 LISTENING = "Headgate listening on "
 
-_ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+# Limits have tests of their own, which set this otherwise.
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "HEADGATE_THROTTLING_ENABLED": "no"}
 _starts = itertools.count(1)  # two servers may share their data, not their output
 
 
@@ -44,7 +45,9 @@ class HeadgateServer:
         arguments: Sequence[str] = (),
         *,
         database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = {**_ENVIRONMENT, **(environment or {})}
         self.data = data
         self.database_url = database_url
         self.arguments = list(arguments)
@@ -144,7 +147,7 @@ class HeadgateServer:
                 stdout=out,
                 stderr=err,
                 stdin=subprocess.DEVNULL,
-                env=os.environ | _ENVIRONMENT,
+                env=os.environ | self._environment,
             )
 
 

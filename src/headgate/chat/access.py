@@ -1,4 +1,4 @@
-"""Saying that somebody's access may have ended: logout, accounts, a project's rules.
+"""Saying what open connections must know: ended access, and limits that changed.
 
 What ends somebody's access is noted in a row, in the transaction that ends it: rolled
 back means nothing has changed. Every process reads these rows (`headgate.chat.notices`)
@@ -23,12 +23,19 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from headgate.chat.engine import hint_access
-from headgate.chat.models import AccessChange, Room
+from headgate.chat.models import AccessChange, LimitOverride, Room
 from headgate.chat.notices import KEPT_SECONDS
+from headgate.chat.overrides import overrides
 from headgate.chat.people import key_of
 from headgate.chat.profiles import outdate
 
-__all__ = ["access_changed", "follow_accounts", "is_revoked", "session_digest"]
+__all__ = [
+    "access_changed",
+    "follow_accounts",
+    "is_revoked",
+    "room_limits_changed",
+    "session_digest",
+]
 
 _What = AccessChange.What
 
@@ -60,6 +67,11 @@ def access_changed(user: Any = None, room: Room | str | None = None) -> None:
     _note(_What.ACCESS, author_key=key, room_id=None if room is None else _id(room))
 
 
+def room_limits_changed(room: Room) -> None:
+    """Have a room's slow mode and rates read again, in every process, and told."""
+    _note(_What.ROOM, room_id=room.pk)
+
+
 def session_digest(session_key: str) -> str:
     """Return what stands for a Django session without letting anybody into it."""
     return salted_hmac(
@@ -84,6 +96,8 @@ def follow_accounts() -> None:
     Models that inherit from the user model send signals of their own. `post_delete`
     is not asked of every model: it would make all deletions of the project slower.
     """
+    post_save.connect(_limits_changed, LimitOverride, dispatch_uid="headgate.limited")
+    post_delete.connect(_limits_changed, LimitOverride, dispatch_uid="headgate.free")
     user_logged_in.connect(_logged_in, dispatch_uid="headgate.logged_in")
     user_logged_out.connect(_logged_out, dispatch_uid="headgate.logged_out")
     accounts = get_user_model()
@@ -140,6 +154,10 @@ def _deleted(instance: Any, **_: Any) -> None:
     _note(_What.USER, author_key=f"u:{instance.pk}")
 
 
+def _limits_changed(**_: Any) -> None:
+    _note(_What.LIMITS)
+
+
 def _note(what: AccessChange.What, **more: Any) -> None:
     """Write a notice; it is told once it is committed."""
     using = router.db_for_write(AccessChange)
@@ -157,8 +175,10 @@ def _told(noted_at: float, what: AccessChange.What, more: dict[str, Any]) -> Non
     if time.monotonic() - noted_at > LATE_SECONDS:
         _note(what, **more)
     else:
-        if what != _What.LOGOUT and more.get("room_id") is None:
+        if what in {_What.ACCESS, _What.USER} and more.get("room_id") is None:
             outdate(more["author_key"])
+        elif what == _What.LIMITS:
+            overrides().outdate()
         hint_access()
 
 

@@ -8,11 +8,15 @@ others. The journal does the same over the wire, for many at once; both go throu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import router, transaction
+
 from headgate.chat import storage
+from headgate.chat.access import room_limits_changed
 from headgate.chat.before_send import looked_at_here, write_looked_at
 from headgate.chat.django_thread import in_django_thread
 from headgate.chat.engine import started_engine
@@ -31,6 +35,12 @@ from headgate.chat.history import message_at
 from headgate.chat.models import Member, Room
 from headgate.chat.people import SYSTEM, actor_for
 from headgate.chat.permissions import Allow, Deny, can
+from headgate.chat.room_limits import (
+    LIMITS,
+    SLOW_MODE,
+    checked_limits,
+    checked_slow_mode,
+)
 from headgate.protocol.codec import BadCommand, decode_command, encode, error
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import Command, Edit, Send
@@ -48,6 +58,8 @@ __all__ = [
     "remove_member",
     "send_message",
     "set_role",
+    "set_room_limits",
+    "set_slow_mode",
     "unban",
     "unmute",
 ]
@@ -221,6 +233,44 @@ def ban(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
 def unban(room: Room | str, user: Any, *, by: Any = SYSTEM) -> Sent:
     """Let somebody in again; into a group they have to be added anew."""
     return _member(room, user, by, "unbanned")
+
+
+def set_slow_mode(room: Room | str, seconds: float) -> None:
+    """Have people wait so long between two messages in a room; 0 is no slow mode.
+
+    Moderators need not wait. It is in force, and told to those who are there, within
+    two seconds of the commit.
+
+    Raises:
+        NotSent: The room is missing.
+        ValueError: It is neither 0 nor from 1 second to 6 hours.
+    """
+    _set(room, SLOW_MODE, checked_slow_mode(seconds))
+
+
+def set_room_limits(room: Room | str, limits: Mapping[str, str]) -> None:
+    """Give a room its own rates, such as `{"send": "5/s:20"}`; none with `{}`.
+
+    Raises:
+        NotSent: The room is missing.
+        ValueError: A room has no rate of that policy, or it is no rate.
+    """
+    _set(room, LIMITS, checked_limits(limits))
+
+
+def _set(room: Room | str, key: str, value: Any) -> None:
+    """Change one of a room's settings, and have it followed."""
+    pk = _room(room).pk
+    using = router.db_for_write(Room)
+    with transaction.atomic(using=using):
+        # No other writer of these settings comes in between.
+        found = Room.objects.using(using).select_for_update().get(pk=pk)
+        given = found.settings if isinstance(found.settings, dict) else {}
+        found.settings = {**given, key: value}
+        found.save(update_fields=["settings"])
+        room_limits_changed(found)
+    if isinstance(room, Room):
+        room.settings = found.settings
 
 
 def _member(room: Room | str, user: Any, by: Any, change: str, **more: Any) -> Sent:

@@ -6,6 +6,7 @@ Every key, its type, its default and what it does stand here, once. `conf()` rea
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,8 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 __all__ = ["Conf", "conf", "mistakes"]
+
+_LONGEST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,29 @@ class Conf:
     JOURNAL_MAX_WAITING_BYTES: int = 16 * 1024 * 1024
     # What may wait for one connection, in bytes; past it, it is fed from the log.
     OUTBOX_MAX_BYTES: int = 64 * 1024
+    # Whether anything is limited.
+    THROTTLING_ENABLED: bool = True
+    # Policies that are other than by default: {"send": "2/s:20", "typing": "off"}.
+    LIMITS: dict[str, str] | None = None
+    # Names of policies that count and report what they would refuse, and let it pass.
+    DRY_RUN: list[str] | None = None
+    # What all HTTP requests of one person to the project may, where
+    # `headgate.contrib.django.ThrottleMiddleware` is in MIDDLEWARE; None: as they like.
+    HTTP_RATE: str | None = None
+    # The URL of a Redis or Valkey in which all processes count. None: each by itself.
+    REDIS: str | None = None
+    # How many processes serve: each one's share of a limit while Redis is away.
+    PROCESSES: int = 1
+    # How many proxies of one's own stand before the server, each of which adds the
+    # address that it saw to X-Forwarded-For.
+    TRUSTED_PROXIES: int = 0
+    # Refusals of one connection in 10 s, past which it is not read for a while; for
+    # how long; and refusals past which it is closed.
+    REFUSALS_BEFORE_PAUSE: int = 20
+    PAUSE_SECONDS: float = 10.0
+    REFUSALS_BEFORE_CLOSE: int = 300
+    # Rooms with more members, or more who watch, do not tell who is typing.
+    TYPING_MAX_MEMBERS: int = 100
 
 
 def conf() -> Conf:
@@ -74,26 +100,36 @@ def mistakes(given: Any) -> list[tuple[str, str]]:
         if key not in defaults:
             known = ", ".join(sorted(defaults))
             found.append((f"HEADGATE has no key {key!r}.", f"Known keys: {known}."))
-        elif not _fits(value, str(defaults[key].type)):
+        elif not _fits(value, str(defaults[key].type), key):
             kind = defaults[key].type
             what = f"HEADGATE[{key!r}] is {value!r}, which is no {kind}."
             found.append((what, f"The default is {defaults[key].default!r}."))
     return found
 
 
-def _fits(value: Any, kind: str) -> bool:
+# What may be 0: there need be no proxy.
+_FROM_ZERO = frozenset({"TRUSTED_PROXIES"})
+
+
+def _fits(value: Any, kind: str, key: str) -> bool:
     """Return whether a value has the type that `Conf` names for it."""
-    if kind == "bool":
-        return isinstance(value, bool)
-    if kind == "int":
-        return isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if kind == "str":
-        return isinstance(value, str)
-    if kind == "str | None":
-        return value is None or isinstance(value, str)
-    return value is None or (
-        isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
-    )
+    optional = kind.removesuffix(" | None")
+    if value is None:
+        return optional != kind
+    least = 0 if key in _FROM_ZERO else 1
+    checks: dict[str, Callable[[], bool]] = {
+        "bool": lambda: isinstance(value, bool),
+        "int": lambda: type(value) is int and value >= least,
+        "float": lambda: type(value) in {int, float} and 0 < value < _LONGEST_SECONDS,
+        "str": lambda: isinstance(value, str),
+        "dict[str, str]": lambda: isinstance(value, dict) and _are_texts(value),
+        "list[str]": lambda: isinstance(value, list | tuple) and _are_texts(value),
+    }
+    return checks[optional]()
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(each, str) for each in values)
 
 
 def _forget(*, setting: str, **_: Any) -> None:

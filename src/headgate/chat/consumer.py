@@ -17,9 +17,11 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
+from headgate.chat.arrivals import Arrival, address_of
 from headgate.chat.asgi_server import close_code, warn_without_flow_control
 from headgate.chat.conversation import Conversation
 from headgate.chat.engine import engine
+from headgate.chat.gate import refusal_error
 from headgate.chat.handshake import (
     OriginDenied,
     Refused,
@@ -29,6 +31,7 @@ from headgate.chat.handshake import (
     origin_of,
     place_after,
     redeemed,
+    unavailable,
     who_comes,
 )
 from headgate.chat.identity import Identity, guest, known_in_scope
@@ -65,6 +68,11 @@ _ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
 _TOO_BIG, _INTERNAL_ERROR = 1009, 1011
 READY_FRAMES = "headgate.ready_frames"  # a server's extension: a faster way out
 DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen`
+# Another: a function that has the server's keepalive rest, or go on. A client whose
+# socket is not read cannot answer pings in time.
+REST_KEEPALIVE = "headgate.rest_keepalive"
+# What is no command here may be one of the project's, and costs as much as one.
+_NOT_OURS = frozenset({Code.UNKNOWN_COMMAND, Code.UNSUPPORTED})
 
 
 class _Conversation(Protocol):
@@ -161,6 +169,7 @@ class _Client:
         self.fault: Exception | None = None  # in what was heard at once
         # How it ended: a close code and a reason; 1006 is without a word.
         self.ended: tuple[int | None, str] = (_ABNORMAL, "")
+        self.arrival = Arrival(address_of(scope))
         url_room = scope.get("url_route", {}).get("kwargs", {}).get("room")
         self.url_room: str | None = url_room or None
 
@@ -169,7 +178,7 @@ class _Client:
         await self.receive()  # websocket.connect
         mode, sink = mode_of(self.scope), None
         try:
-            who = await who_comes(self.scope, self.consumer.identify)
+            who = await self._who_comes()
             if isinstance(who, Refused):
                 await self._refuse(mode, who)
             sink = self._sink()
@@ -193,6 +202,7 @@ class _Client:
                 await self.visitor.close(*self.ended)
             if sink is not None:
                 await sink.close()
+            self.arrival.over()
 
     def _sink(self) -> Sink:
         """Return the way out: the server's own, or ASGI's."""
@@ -235,6 +245,8 @@ class _Client:
                 await visitor.ready_for_more()
                 await conversation.hear(payload)
             except BadCommand as bad:
+                if self._is_too_fast(conversation, visitor, bad):
+                    continue
                 if await self._is_extra(mode, bad, payload):
                     continue
                 conversation.explain(bad)
@@ -262,6 +274,32 @@ class _Client:
 
     # --- beginning ---
 
+    async def _who_comes(self) -> Identity | Refused | None:
+        """Return who is there as far as the handshake tells, or why nobody may be."""
+        full = await self.arrival.by_address()
+        if full is not None:
+            return Refused(full, Close.CONNECT_LIMITED)
+        return await who_comes(self.scope, self.consumer.identify)
+
+    async def _full(self, actor: Actor) -> Refused | None:
+        """Take a place among somebody's connections, or return why there is none."""
+        try:
+            failure = await self.arrival.by_person(actor)
+        except LogUnavailable:
+            return unavailable()
+        return None if failure is None else Refused(failure, Close.CONNECT_LIMITED)
+
+    def _visitor(self, actor: Actor, mode: Mode, sink: Sink) -> Visitor:
+        return Visitor(
+            engine(),
+            actor,
+            mode,
+            sink,
+            origin=origin_of(self.scope) if mode is Mode.V1 else "",
+            address=self.arrival.address,
+            rest=self.scope.get("extensions", {}).get(REST_KEEPALIVE),
+        )
+
     async def _begin_v1(self, sink: Sink, who: Identity | None) -> _Conversation:
         """Wait for hello and answer it."""
         await self._accept(Mode.V1)
@@ -273,9 +311,11 @@ class _Client:
             await self._last_words(Failure(reply=None, error=late))
             raise _Closing(Close.HELLO_TIMEOUT) from None
         actor = await self._said_in(hello, who)
-        self.visitor = Visitor(
-            engine(), actor, Mode.V1, sink, origin=origin_of(self.scope)
-        )
+        full = await self._full(actor)
+        if full is not None:
+            await self._last_words(Failure(reply=hello.id, error=full.error))
+            raise _Closing(full.close)
+        self.visitor = self._visitor(actor, Mode.V1, sink)
         conversation = Conversation(self.visitor)
         await conversation.begin(hello, self.url_room)
         return conversation
@@ -320,7 +360,10 @@ class _Client:
         handshake is seen.
         """
         actor = guest(None) if who is None else who.actor
-        self.visitor = Visitor(engine(), actor or new_guest(None), Mode.PLAIN, sink)
+        full = None if actor is None else await self._full(actor)
+        if full is not None:
+            await self._refuse(Mode.PLAIN, full)
+        self.visitor = self._visitor(actor or new_guest(None), Mode.PLAIN, sink)
         conversation = PlainConversation(self.visitor, self.url_room or "")
         after, complaint = place_after(self.scope)
         refusal: tuple[Error, Close] | None
@@ -372,6 +415,19 @@ class _Client:
         if text is None:
             raise BadCommand(error(Code.BINARY))
         return str(text)
+
+    def _is_too_fast(
+        self, conversation: _Conversation, visitor: Visitor, bad: BadCommand
+    ) -> bool:
+        """Count a command that is not ours; answer it here if it comes too fast."""
+        if Code(bad.error.code) not in _NOT_OURS:
+            return False  # these are few: see `_count_bad`
+        refusal = visitor.gate.decide(visitor.gate.charges("command"))
+        if refusal is None:
+            return False
+        conversation.explain(BadCommand(refusal_error(refusal), bad.reply))
+        visitor.refused(refusal)
+        return True
 
     async def _is_extra(self, mode: Mode, bad: BadCommand, payload: str) -> bool:
         """Have the project's subclass answer a command; False if it knows it not."""

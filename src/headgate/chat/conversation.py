@@ -2,7 +2,8 @@
 
 Sends are handed to the journal and answered when their commit is through; what
 needs the database before it can be answered is awaited, so a connection's commands
-take effect in their order.
+take effect in their order. Before anything is done for a command, the gate is asked
+whether it comes too fast.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
+from headgate.chat.conf import conf
 from headgate.chat.entrance import come_in
 from headgate.chat.entries import (
     Change,
@@ -24,6 +26,7 @@ from headgate.chat.entries import (
     drafted,
     message_details,
 )
+from headgate.chat.gate import refusal_error
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
@@ -31,6 +34,7 @@ from headgate.chat.rows import timestamp
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.chat.welcome import room_joined, welcome
+from headgate.limits.decision import Decision
 from headgate.live.connection import Connection, Watch
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.codec import BadCommand, decode_command, error
@@ -67,6 +71,14 @@ from headgate.protocol.pushes import (
 )
 
 __all__ = ["Conversation"]
+
+# What is never refused.
+_FREE = (Ping, Leave)
+# What commands are charged as, beside being commands; see `Gate.charges`. Typing is
+# charged where it is done, since it is left out and not refused.
+_OPERATIONS: dict[type[Command], str] = {Send: "send", Edit: "edit", History: "history"}
+# The operation in a room that stands for each, where it is none itself.
+_MAY = {"send": "send", "edit": "send", "history": "history"}
 
 
 class Conversation:
@@ -107,7 +119,7 @@ class Conversation:
             )
             if reset is not None:
                 resets.append(reset)
-        visitor.say(welcome(visitor, entries))
+        visitor.say(await welcome(visitor, entries))
         for reset in resets:
             visitor.say(reset)
         for watch in list(visitor.connection.watches.values()):
@@ -116,10 +128,14 @@ class Conversation:
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
         command = decode_command(payload)
-        if self._done_at_once(command):
-            return
         try:
-            await self._awaited[type(command)](command)
+            refusal = await self._refusal(command)
+            if refusal is not None:
+                self._refused(command, refusal)
+            elif self._needs_no_waiting(command):
+                self._do(command)
+            else:
+                await self._awaited[type(command)](command)
         except LogUnavailable:
             self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
 
@@ -129,26 +145,89 @@ class Conversation:
             command = decode_command(payload)
         except BadCommand:
             return False  # `hear` says what is wrong
-        return self._done_at_once(command)
-
-    def _done_at_once(self, command: Command) -> bool:
-        """Do what a command asks if that needs no waiting; return whether it did."""
-        if isinstance(command, Send):
-            watch = self._visitor.watch(command.room)
-            if watch is None or has_before_send():
-                return False
-            draft = self._draft(command, watch.rights)
-            if draft is not None:
-                self._visitor.submit(draft, partial(self._saved, command))
-            return True
-        handler = self._at_once.get(type(command))
-        if handler is None:
+        if not self._needs_no_waiting(command):
             return False
-        handler(command)
+        if isinstance(command, _FREE):
+            self._do(command)
+            return True
+        gate = self._visitor.gate
+        charges = gate.charges(*self._charged(command))
+        if gate.waits(charges):
+            refusal = gate.certain(charges)
+            if refusal is None:
+                return False
+        else:
+            refusal = gate.decide(charges)
+        if refusal is not None:
+            self._refused(command, refusal)
+        else:
+            self._do(command)
         return True
 
+    def _needs_no_waiting(self, command: Command) -> bool:
+        if isinstance(command, Send):
+            return self._visitor.watch(command.room) is not None and (
+                not has_before_send()
+            )
+        return type(command) in self._at_once
+
+    def _do(self, command: Command) -> None:
+        """Do what a command asks that needs no waiting."""
+        if isinstance(command, Send):
+            watch = self._visitor.watch(command.room)
+            draft = self._draft(command, watch.rights if watch else Deny())
+            if draft is not None:
+                self._visitor.submit(draft, partial(self._saved, command))
+            return
+        self._at_once[type(command)](command)
+
+    # --- limits ---
+
+    def _charged(self, command: Command) -> tuple[str, Rights | None]:
+        """Return what a command is charged as, and the rights that it is done by.
+
+        What may not be done is a command, and no more.
+        """
+        operation = _OPERATIONS.get(type(command), "command")
+        if operation == "command":
+            return operation, None
+        watch = self._visitor.watch(getattr(command, "room", ""))
+        rights = None if watch is None else watch.rights
+        if not isinstance(rights, Rights) or rights.denial(_MAY[operation]) is not None:
+            return "command", None
+        return operation, rights
+
+    async def _refusal(self, command: Command) -> Decision | None:
+        """Count a command; return why it may not be done now, or None.
+
+        Raises `LogUnavailable`.
+        """
+        if isinstance(command, _FREE):
+            return None
+        gate = self._visitor.gate
+        refusal = await gate.decide_soon(gate.charges(*self._charged(command)))
+        if refusal is not None:
+            return refusal
+        operation = _OPERATIONS.get(type(command), "command")
+        room = str(getattr(command, "room", ""))
+        if operation == "command" or self._visitor.watch(room) is not None:
+            return None
+        # Not joined: only a look into the room tells its limits, and that look was
+        # charged as a command.
+        found = await self._visitor.enter(room, make=False)
+        rights = found if isinstance(found, Rights) else None
+        if rights is not None and rights.denial(_MAY[operation]) is not None:
+            return None
+        charges = gate.charges(operation, rights, command=False)
+        return await gate.decide_soon(charges)
+
+    def _refused(self, command: Command, refusal: Decision) -> None:
+        """Answer a command that came too fast."""
+        self._refuse(command, refusal_error(refusal))
+        self._visitor.refused(refusal)
+
     def explain(self, bad: BadCommand) -> None:
-        """Answer a frame that was no command."""
+        """Answer a frame that was no command, or none that may be done."""
         self._visitor.say(Failure(reply=bad.reply, error=bad.error))
 
     def fail(self, failure: Error) -> None:
@@ -221,6 +300,7 @@ class Conversation:
                     title=entry.title,
                     read=entry.read,
                     unread=entry.unread,
+                    slow_mode_ms=entry.slow_mode_ms,
                 ),
             )
         if reset is not None:
@@ -292,9 +372,15 @@ class Conversation:
         return watch
 
     def _typing(self, command: Typing) -> None:
+        """Tell others, unless that is too often, or there are too many of them."""
         visitor = self._visitor
         watch = self._joined(command, "typing")
         if watch is None:
+            return
+        watched_by = len(visitor.engine.node.hub.rooms[watch.room_id].watches)
+        crowded = watch.rights.crowded or watched_by > conf().TYPING_MAX_MEMBERS
+        if crowded or not self._may_signal(watch.rights):
+            self._done(command)
             return
         own = visitor.actor.key
 
@@ -308,6 +394,14 @@ class Conversation:
         )
         visitor.engine.node.hub.signal(watch.room_id, signal, to=others)
         self._done(command)
+
+    def _may_signal(self, rights: Rights) -> bool:
+        """Count a signal of typing; what is too much is left out, and not refused."""
+        gate = self._visitor.gate
+        charges = gate.charges("typing", rights, command=False)
+        # Signals are this process's own, even where others are counted in Redis: no
+        # answer is worth waiting for.
+        return gate.decide(charges) is None
 
     def _read(self, command: Read) -> None:
         visitor = self._visitor
@@ -323,7 +417,7 @@ class Conversation:
             self._tell_read(mark.room_id, command.room, seq_of(verdict), public=public)
             return None if command.id is None else Done(reply=command.id)
 
-        visitor.submit(mark, answer)
+        visitor.marks.move(mark, answer)
 
     def _tell_read(self, room_id: int, slug: str, seq: int, *, public: bool) -> None:
         """Tell one's other connections, and in a room of members everybody."""

@@ -16,6 +16,8 @@ from headgate.chat.heads import HeadWatch
 from headgate.chat.history import DatabaseLog
 from headgate.chat.hooks import call_here, handlers_of, is_anybody_told, room_event
 from headgate.chat.journal import Journal
+from headgate.chat.limit_changes import LimitChanges
+from headgate.chat.notices import Notice
 from headgate.chat.profiles import add_known_avatars
 from headgate.chat.project_threads import ProjectThreads
 from headgate.chat.reader import Reader
@@ -59,6 +61,7 @@ class Engine:
             told=self.standing.told,
         )
         self.standing.node = self.node
+        self.limit_changes = LimitChanges(self.reader, self.node)
         self.filter_threads = self.threads_class()  # for BEFORE_SEND
         self.teller = Teller(self.threads_class())
         # Whether the server stops, so that no answer is begun that would not end.
@@ -70,9 +73,14 @@ class Engine:
         )
         self._heads = self.heads_class(
             self.node.hub,
-            changed=self.standing.changed,
+            changed=self._noticed,
             lost=self.standing.lost,
         )
+
+    def _noticed(self, notices: Sequence[Notice]) -> None:
+        """Hand on what was noted about people's access, and about limits."""
+        self.standing.changed(notices)
+        self.limit_changes.changed(notices)
 
     def _written(self, written: Sequence[tuple[int, LogEvent]]) -> None:
         """Hand what the journal wrote to the hub, in one run per room."""
@@ -98,6 +106,7 @@ class Engine:
         await self.teller.close()
         await self.filter_threads.close()
         await self._heads.close()
+        await self.limit_changes.close()
         await self.standing.close()
         await self.reader.close()
 

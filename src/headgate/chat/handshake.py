@@ -28,6 +28,7 @@ __all__ = [
     "origin_of",
     "place_after",
     "redeemed",
+    "unavailable",
     "who_comes",
 ]
 
@@ -84,7 +85,7 @@ async def who_comes(
         failure = error(Code.UNAUTHENTICATED, str(exc) or None)
         return Refused(failure, Close.UNAUTHENTICATED)
     except LogUnavailable:
-        return _unavailable()
+        return unavailable()
     by_cookie = who is not None and who.by == "cookie"
     if not origin_allowed(scope, by_cookie=by_cookie):
         raise OriginDenied
@@ -98,7 +99,7 @@ async def redeemed(ticket: str, scope: Scope) -> Identity | Refused:
     except TicketRefused:
         return Refused(error(Code.TICKET_REFUSED), Close.TICKET_REFUSED)
     except LogUnavailable:
-        return _unavailable()
+        return unavailable()
     return Identity(actor, "ticket")
 
 
@@ -138,5 +139,6 @@ async def deny(scope: Scope, send: Send) -> None:
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-def _unavailable() -> Refused:
+def unavailable() -> Refused:
+    """Return what to say while the database is away."""
     return Refused(error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS), Close.UNAVAILABLE)

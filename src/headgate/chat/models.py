@@ -11,6 +11,7 @@ import secrets
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -18,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from headgate.protocol.fields import ROOM_PATTERN, RULES
 
-__all__ = ["AccessChange", "Event", "Member", "Message", "Room"]
+__all__ = ["AccessChange", "Event", "LimitOverride", "Member", "Message", "Room"]
 
 
 def new_epoch() -> str:
@@ -239,6 +240,8 @@ class AccessChange(models.Model):
         ACCESS = "access", _("access")  # rights: of one person, in one room, or all
         LOGOUT = "logout", _("logout")  # the connections of one session
         USER = "user", _("user")  # whether an account still is what it was
+        ROOM = "room", _("room")  # a room's slow mode and rates
+        LIMITS = "limits", _("limits")  # the rates of single people
 
     what = models.CharField(max_length=6, choices=What.choices)
     author_key = models.CharField(max_length=64, blank=True)
@@ -268,3 +271,46 @@ class AccessChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what} {self.pk}"
+
+
+class LimitOverride(models.Model):
+    """A limit of one person that is other than everybody's."""
+
+    author_key = models.CharField(max_length=64, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    policy = models.CharField(_("policy"), max_length=64)
+    rate = models.CharField(_("rate"), max_length=40)
+    note = models.CharField(_("note"), max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("limit of a person")
+        verbose_name_plural = _("limits of people")
+        constraints = [  # noqa: RUF012 - Django's idiom
+            models.UniqueConstraint(
+                fields=["user", "policy"],
+                name="headgate_limit_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.rate}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it under the user's key."""
+        self.author_key = f"u:{self.user_id}"
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Check the policy and its rate."""
+        # Not at the top: the policies need the settings, and models are imported first.
+        from headgate.chat.policies import STANDARD, policy_mistake
+
+        mistake = policy_mistake(self.policy, self.rate, STANDARD)
+        if mistake is not None:
+            raise ValidationError({"rate": mistake})

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from headgate.chat.conf import conf
 from headgate.chat.models import Member, Message, Room
 from headgate.chat.people import SYSTEM, Actor
+from headgate.chat.room_limits import RoomLimits
 from headgate.protocol.codes import Code
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 # Decided once for a room, and for each message.
-ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read")
+ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read", "moderate")
 MESSAGE_OPERATIONS = ("edit", "delete")
 
 _MODERATORS = frozenset({Member.Role.OWNER, Member.Role.MODERATOR})
@@ -63,6 +64,7 @@ class Permissions:
     ) -> Allow | Deny:
         """Decide one operation of `ROOM_OPERATIONS` or `MESSAGE_OPERATIONS`.
 
+        `moderate` is to set the room's slow mode, and not to be held to it.
         `message` is given for operations on a message. What is forbidden to see is
         denied as `not_found`, like what is missing, so that names cannot be guessed.
         """
@@ -71,11 +73,10 @@ class Permissions:
             return Deny(Code.BANNED)
         if room.kind != Room.Kind.PUBLIC and member is None:
             return Deny(Code.NOT_FOUND)
-        if message is None:
+        own = message is not None and message.author_key == actor.key
+        if own or (message is None and operation != "moderate"):
             return Allow()
-        if message.author_key == actor.key:
-            return Allow()
-        if operation == "delete" and (
+        if operation in {"delete", "moderate"} and (
             (member is not None and member.role in _MODERATORS) or _moderates(actor)
         ):
             return Allow()
@@ -98,7 +99,7 @@ class Permissions:
 
 
 def _moderates(actor: Actor) -> bool:
-    """Return whether Django's own permissions let somebody delete messages."""
+    """Return whether Django's own permissions make somebody a moderator."""
     has_perm = getattr(actor.user, "has_perm", None)
     return has_perm is not None and bool(has_perm("headgate_chat.delete_message"))
 
@@ -159,6 +160,14 @@ class Rights:
     decisions: dict[str, Allow | Deny]
     visible_from: int
     read_seq: int
+    limits: RoomLimits
+    # Whether there are too many members to tell them who is typing.
+    crowded: bool
+
+    @property
+    def moderates(self) -> bool:
+        """Whether they moderate the room."""
+        return isinstance(self.decisions["moderate"], Allow)
 
     def denial(self, operation: str) -> Deny | None:
         """Return why an operation may not be done, or None where it may."""
@@ -180,4 +189,13 @@ def rights_in(actor: Actor, room: Room) -> Rights:
         decisions={name: _decided(actor, name, room) for name in ROOM_OPERATIONS},
         visible_from=1 if member is None else member.visible_from_seq,
         read_seq=0 if member is None else member.read_seq,
+        limits=RoomLimits.of(room.settings),
+        crowded=room.kind != Room.Kind.PUBLIC and _is_crowded(room),
     )
+
+
+def _is_crowded(room: Room) -> bool:
+    """Return whether a room has more members than are told who is typing."""
+    most = conf().TYPING_MAX_MEMBERS
+    members = Member.objects.filter(room_id=room.pk, banned=False)
+    return members[: most + 1].count() > most

@@ -13,8 +13,11 @@ from typing import Any
 from headgate.chat.before_send import has_before_send
 from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
+from headgate.chat.gate import refusal_error
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.visitor import Visitor, denied, seq_of
+from headgate.limits.decision import Decision
+from headgate.limits.policy import Charge
 from headgate.protocol.codec import BadCommand, decode_plain, plain_failure
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import PlainSend, Position
@@ -58,7 +61,13 @@ class PlainConversation:
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
-        entry = self._entry(decode_plain(payload))
+        command = decode_plain(payload)
+        gate = self._visitor.gate
+        refusal = await gate.decide_soon(self._charges())
+        if refusal is not None:
+            self._refused(command, refusal)
+            return
+        entry = self._entry(command)
         if entry is not None:
             draft, answer = entry
             await self._visitor.write(draft, self._room, answer)
@@ -71,6 +80,16 @@ class PlainConversation:
             command = decode_plain(payload)
         except BadCommand:
             return False  # `hear` says what is wrong
+        gate, charges = self._visitor.gate, self._charges()
+        if gate.waits(charges):
+            refusal = gate.certain(charges)
+            if refusal is None:
+                return False
+        else:
+            refusal = gate.decide(charges)
+        if refusal is not None:
+            self._refused(command, refusal)
+            return True
         entry = self._entry(command)
         if entry is not None:
             self._visitor.submit(*entry)
@@ -83,6 +102,20 @@ class PlainConversation:
     def fail(self, failure: Error) -> None:
         """Say an error that answers no command."""
         self._visitor.say(plain_failure(failure))
+
+    def _charges(self) -> list[Charge]:
+        """Return what a message is charged to; one that is not allowed is a command."""
+        watch = self._visitor.watch(self._room)
+        rights = None if watch is None else watch.rights
+        if not isinstance(rights, Rights) or rights.denial("send") is not None:
+            return self._visitor.gate.charges("command")
+        return self._visitor.gate.charges("send", rights)
+
+    def _refused(self, command: PlainSend, refusal: Decision) -> None:
+        """Answer a message that came too fast."""
+        failure = plain_failure(refusal_error(refusal, command.client_id))
+        self._reply(self._turn(), failure)
+        self._visitor.refused(refusal)
 
     def _entry(self, command: PlainSend) -> tuple[Draft, Answer] | None:
         """Return a message to be written and how to answer, or refuse it."""

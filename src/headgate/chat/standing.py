@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from headgate.chat.limit_changes import tell_slow_mode
 from headgate.chat.models import AccessChange
 from headgate.chat.notices import Notice
 from headgate.chat.permissions import Deny
@@ -120,7 +121,7 @@ class Standing:
         what = AccessChange.What
         self._doubt_until = self._loop.time() + DOUBT_SECONDS
         for notice in notices:
-            if notice.what != what.LOGOUT and notice.room_id is None:
+            if notice.what in {what.ACCESS, what.USER} and notice.room_id is None:
                 outdate(notice.author_key)
         sessions = {each.session for each in notices if each.what == what.LOGOUT}
         self._close_sessions(sessions - {""})
@@ -129,6 +130,8 @@ class Standing:
             if connection.owner.key in people:
                 self._recheck.person(connection)
         self._access_changed({each for each in notices if each.what == what.ACCESS})
+        if any(each.what == what.ROOM for each in notices):
+            self.changes += 1  # whoever is coming in may have seen it as it was
 
     def lost(self) -> None:
         """Notices were missed: confirm all that can be, and have the others come back.
@@ -212,7 +215,9 @@ class Standing:
         if isinstance(answer.rights, Deny):
             self._cut(watch, watch.rights.slug, (), answer.rights)
         else:
-            watch.rights = answer.rights
+            before, watch.rights = watch.rights, answer.rights
+            if self.node is not None:
+                tell_slow_mode(self.node, watch, before)
 
     def _end(self, connection: Connection, close: Close, failure: Error) -> None:
         """Close a connection; nothing that waits for it is delivered any more."""

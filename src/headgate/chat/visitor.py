@@ -1,12 +1,14 @@
 """A client with an identity: what both modes of the wire do for it.
 
 A `Visitor` enters rooms, hands entries to the journal and answers, with at most
-`MAX_IN_FLIGHT` entries unanswered: past it the socket is not read.
+`MAX_IN_FLIGHT` entries unanswered: past it the socket is not read. Nor is that of
+somebody who goes on after too many refusals, for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,11 +25,15 @@ from headgate.chat.entries import (
     Verdict,
     Written,
 )
+from headgate.chat.gate import Gate, refusal_error
 from headgate.chat.hooks import handlers_of
 from headgate.chat.journal import Overloaded
+from headgate.chat.ladder import Ladder, Step
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Rights
+from headgate.chat.read_marks import ReadMarks
 from headgate.chat.rooms import enter
+from headgate.limits.decision import Decision
 from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
 from headgate.live.ports import Sink
@@ -38,9 +44,12 @@ from headgate.protocol.pushes import Error
 
 __all__ = ["MAX_IN_FLIGHT", "Visitor", "denied", "seq_of"]
 
+logger = logging.getLogger("headgate.visitor")
+
 # Whoever sends without joining is not looked up for each message. What changes in a
 # room that is not watched is noticed after this, and bans while writing at once.
 LOOKED_UP_SECONDS = 1.0
+NOWHERE = "-"  # where nobody comes from
 NO_STATUS = 1005  # RFC 6455, section 7.4.1: there was no close code
 MAX_IN_FLIGHT = 64  # entries of one connection that wait for their verdict
 
@@ -61,7 +70,14 @@ class Visitor:
         sink: Sink,
         *,
         origin: str = "",
+        address: str = NOWHERE,
+        rest: Callable[[bool], None] | None = None,
     ) -> None:
+        """Begin to serve somebody.
+
+        `address` is what they are counted as if they have no account, and `rest` has
+        the server's keepalive rest while the socket is not read, where it can.
+        """
         self.engine = engine
         # The Origin that the client came with, or empty: its next ticket is for it.
         self.origin = origin
@@ -71,6 +87,11 @@ class Visitor:
             owner=actor,
             outbox_max_bytes=conf().OUTBOX_MAX_BYTES,
         )
+        self.gate = Gate(actor, address, connected=True)
+        self.marks = ReadMarks(self.submit, self.say)
+        self._ladder = Ladder(conf())
+        self._rest = rest
+        self._going_on: asyncio.TimerHandle | None = None  # at the end of a pause
         self._in_flight = 0
         self._fewer = asyncio.Event()
         # Rights in rooms that are not joined, and until when they hold.
@@ -118,8 +139,11 @@ class Visitor:
         """How many rooms this connection watches."""
         return len(self.connection.watches)
 
-    async def enter(self, slug: str) -> Rights | Deny:
-        """Return one's rights in a room: those of the watch, or decided anew."""
+    async def enter(self, slug: str, *, make: bool = True) -> Rights | Deny:
+        """Return one's rights in a room: those of the watch, or decided anew.
+
+        With `make` False an unknown room is not made.
+        """
         watch = self.watch(slug)
         if watch is not None and isinstance(watch.rights, Rights):
             return watch.rights
@@ -127,7 +151,7 @@ class Visitor:
         rights, until = self._looked_up.get(slug, (None, now))
         if rights is not None and now < until:
             return rights
-        found = await self.engine.reader.run(enter, self.actor, slug)
+        found = await self.engine.reader.run(enter, self.actor, slug, make=make)
         if isinstance(found, Rights):
             while len(self._looked_up) >= MAX_ROOMS:
                 self._looked_up.pop(next(iter(self._looked_up)))
@@ -197,13 +221,58 @@ class Visitor:
             if message is not None:
                 self.say(message)
 
+    # --- limits ---
+
+    def refused(self, refusal: Decision) -> None:
+        """Note that something was refused, and go up the ladder if it goes on."""
+        loop = asyncio.get_running_loop()
+        step = self._ladder.refused(loop.time())
+        if step is Step.PAUSE:
+            seconds = self._ladder.paused_until - loop.time()
+            logger.warning(
+                "flooder_paused author=%s policy=%s seconds=%g",
+                self.actor.key,
+                refusal.policy.name,
+                round(seconds, 1),
+            )
+            if self._rest is not None:
+                self._rest(True)
+            self._going_on = loop.call_at(self._ladder.paused_until, self._go_on)
+        elif step is Step.CLOSE and not self.connection.closed:
+            logger.warning(
+                "flooder_closed author=%s policy=%s",
+                self.actor.key,
+                refusal.policy.name,
+            )
+            failure = refusal_error(refusal)
+            wait_ms = round(conf().PAUSE_SECONDS * 1000)
+            failure.retry_after_ms = max(failure.retry_after_ms or 0, wait_ms)
+            for watch in list(self.connection.watches.values()):
+                self.engine.node.hub.leave(watch)
+            self.connection.end(Close.RATE_LIMITED, failure, after_what_waits=True)
+
+    def _go_on(self) -> None:
+        """Read the socket again."""
+        self._going_on = None
+        self._fewer.set()
+        if self._rest is not None:
+            self._rest(False)
+
     @property
     def ready(self) -> bool:
-        """Whether no more than may be is unanswered or unread."""
-        return self._in_flight < MAX_IN_FLIGHT and self.connection.outbox.roomy
+        """Whether this connection may be read: no pause, nothing unanswered, unread."""
+        return (
+            self._in_flight < MAX_IN_FLIGHT
+            and self.connection.outbox.roomy
+            and self._going_on is None
+            and not self.connection.closed
+        )
 
     async def ready_for_more(self) -> None:
-        """Wait while too much of this connection's is unanswered or unread."""
+        """Wait while this connection is not to be read."""
+        while self._going_on is not None and not self.connection.closed:
+            self._fewer.clear()
+            await self._fewer.wait()
         while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
             self._fewer.clear()
             await self._fewer.wait()
@@ -227,6 +296,9 @@ class Visitor:
         `code` and `reason` are those of the WebSocket's close, by whomever.
         """
         self._fewer.set()
+        self.marks.close()
+        if self._going_on is not None:
+            self._going_on.cancel()
         if self._arrived_at is not None:
             seconds = asyncio.get_running_loop().time() - self._arrived_at
             ended = code or self.connection.ending or NO_STATUS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from headgate.chat.entrance import Entrance
+from headgate.chat.limits_told import limits_told, slow_mode_ms
 from headgate.chat.people import guest_token
+from headgate.chat.permissions import Rights
 from headgate.chat.tickets import WELCOME_TICKET_SECONDS, issue_ticket
 from headgate.chat.visitor import Visitor
 from headgate.protocol.fields import MAX_COMMAND_BYTES
@@ -14,7 +16,7 @@ __all__ = ["HEARTBEAT_MS", "room_joined", "welcome"]
 HEARTBEAT_MS = 25_000
 
 
-def welcome(
+async def welcome(
     visitor: Visitor,
     rooms: dict[str, RoomJoined],
     *,
@@ -22,6 +24,12 @@ def welcome(
 ) -> Welcome:
     """Return the welcome of a visitor, with a `ticket` for coming back or without."""
     actor = visitor.actor
+    joined = [
+        watch.rights
+        for watch in visitor.connection.watches.values()
+        if isinstance(watch.rights, Rights)
+    ]
+    limits = await limits_told(visitor.gate, joined)
     return Welcome(
         user=actor.author,
         guest=guest_token(actor) if actor.user is None else None,
@@ -31,7 +39,7 @@ def welcome(
         if ticket
         else None,
         rooms=rooms,
-        limits=[],
+        limits=limits,
         heartbeat_ms=HEARTBEAT_MS,
         max_message_bytes=MAX_COMMAND_BYTES,
     )
@@ -45,5 +53,6 @@ def room_joined(entrance: Entrance) -> RoomJoined:
         title=entrance.rights.title or None,
         read=entrance.rights.read_seq,
         unread=entrance.unread,
+        slow_mode_ms=slow_mode_ms(entrance.rights),
         landed=entrance.landed,
     )

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from headgate.limits.decision import Decision, Verdict
 from headgate.limits.memory import MemoryStore
+from headgate.limits.open_store import OpenStore
 from headgate.limits.policy import Charge, Policy
 from headgate.limits.refusals import Refusals
 from headgate.limits.store import Store
@@ -64,6 +65,11 @@ class Limiter:
     def remote(self) -> bool:
         """Whether a decision may wait for another process."""
         return self.store.remote
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is limited."""
+        return isinstance(self.store, OpenStore)
 
     def decide(self, charges: Sequence[Charge]) -> Verdict:
         """Decide several charges, all or none; what is refused counts nowhere.

@@ -26,6 +26,7 @@ __all__ = [
     "Gap",
     "GoingAway",
     "Joined",
+    "Limit",
     "LogEvent",
     "Membership",
     "Message",
@@ -38,6 +39,7 @@ __all__ = [
     "PlainSpan",
     "ReadMark",
     "Reset",
+    "RoomChanged",
     "RoomJoined",
     "Rooms",
     "Saved",
@@ -103,6 +105,8 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
     """A room as it stands, in `welcome.rooms`; a refused one has only `error`.
 
     `landed` maps the client_ids of `pending` that are saved to their seqs.
+    `slow_mode_ms` is the time between two messages of one person, if there must be
+    one.
     """
 
     head: int | None = None
@@ -110,6 +114,7 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
     title: str | None = None
     read: int | None = None
     unread: int | None = None
+    slow_mode_ms: int | None = None
     landed: dict[str, int] = {}
     error: Error | None = None
 
@@ -124,6 +129,7 @@ class Joined(Struct, kw_only=True, omit_defaults=True):
     title: str | None = None
     read: int | None = None
     unread: int | None = None
+    slow_mode_ms: int | None = None
 
 
 class MessagesPage(Struct, kw_only=True):
@@ -225,6 +231,23 @@ class Membership(
 # --- other pushes --------------------------------------------------------------
 
 
+class Limit(Struct, kw_only=True, omit_defaults=True):
+    """A policy as it is for somebody: `burst` at once, and `per_second` after that.
+
+    `key` says what it counts by. `remaining` is what is left at this moment, and
+    `retry_after_ms` when there is one again where nothing is. With a `room` it is for
+    that room.
+    """
+
+    policy: str
+    key: str
+    burst: int
+    per_second: float
+    remaining: int | None = None
+    retry_after_ms: int | None = None
+    room: str | None = None
+
+
 class Welcome(
     Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="welcome"
 ):
@@ -234,7 +257,7 @@ class Welcome(
     guest: str | None = None
     ticket: str | None = None
     rooms: dict[str, RoomJoined]
-    limits: list[dict[str, Any]]
+    limits: list[Limit]
     heartbeat_ms: int
     max_message_bytes: int
 
@@ -270,6 +293,16 @@ class Reset(Struct, kw_only=True, tag_field="push", tag="reset"):
     oldest: int
     head: int
     epoch: str
+
+
+class RoomChanged(
+    Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="room"
+):
+    """The room's slow mode is another; 0 is off. Whoever is `exempt` is free of it."""
+
+    room: str
+    slow_mode_ms: int
+    exempt: bool = False
 
 
 class Rooms(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="rooms"):
@@ -360,6 +393,7 @@ PUSHES = (
     ReadMark,
     Gap,
     Reset,
+    RoomChanged,
     Rooms,
     GoingAway,
 )

@@ -1,4 +1,4 @@
-"""The pytest plugin: `chat_client`. Importing it imports no Django."""
+"""The pytest plugin: `chat_client`, `limits_off`, `limits_clock`. Imports no Django."""
 
 from __future__ import annotations
 
@@ -9,8 +9,42 @@ import pytest
 
 if TYPE_CHECKING:
     from headgate.testing.client import ChatClient
+    from headgate.testing.limits_clock import LimitsClock
 
-__all__ = ["chat_client"]
+__all__ = ["chat_client", "limits_clock", "limits_off"]
+
+
+@pytest.fixture
+def limits_off() -> Iterator[None]:
+    """Limit nothing, whatever the settings say."""
+    from headgate.contrib.shared import use_limiter
+    from headgate.limits.limiter import Limiter
+    from headgate.limits.open_store import OpenStore
+
+    use_limiter(Limiter(OpenStore()))
+    yield
+    use_limiter(None)
+
+
+@pytest.fixture
+def limits_clock() -> Iterator[LimitsClock]:
+    """Have limits go by a clock that stands still until the test moves it.
+
+        async def test_flood(limits_clock, chat_client, ada):
+            ...
+            limits_clock.advance(1.0)
+
+    They are counted in memory, and from nothing at the beginning of the test.
+    """
+    from headgate.contrib.shared import use_limiter
+    from headgate.limits.limiter import Limiter
+    from headgate.limits.memory import MemoryStore
+    from headgate.testing.limits_clock import LimitsClock
+
+    clock = LimitsClock()
+    use_limiter(Limiter(MemoryStore(clock=clock)))
+    yield clock
+    use_limiter(None)
 
 
 @pytest.fixture

@@ -26,22 +26,32 @@ from headgate.chat.http.commands import (
     connect_of,
     number,
     numbers_in,
+    room_change_of,
     told,
 )
 from headgate.chat.http.descriptor import connected, descriptor_for
 from headgate.chat.http.docs_page import OwnSwagger
-from headgate.chat.http.door import answer, caller, door, present_guest
+from headgate.chat.http.door import (
+    admission,
+    admitted,
+    answer,
+    door,
+    present_guest,
+)
 from headgate.chat.http.failures import failed
 from headgate.chat.http.openapi import components, described, security, shown_as
 from headgate.chat.http.posting import change, post, saved_at
 from headgate.chat.http.reading import (
     events_read,
     messages_read,
+    rights_of,
     room_shown,
     rooms_shown,
 )
+from headgate.chat.http.room_changes import set_slow_mode
 from headgate.chat.http.schemas import Limits, Posted
 from headgate.chat.identity import Identity, renamed
+from headgate.chat.limits_told import limits_told
 from headgate.protocol.codec import BadCommand, error, is_room_slug
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import Delete, Edit, History, Join, Send
@@ -130,24 +140,34 @@ async def connect(request: HttpRequest) -> HttpResponse:
     Whether the caller may join them is decided when they do.
     """
     body = body_of(request)
-    identity = await caller(request)
+    who = await admission(request)
     wanted = connect_of(body)
-    visitor = renamed(identity, wanted.name)
+    await who.admit("connect")
+    visitor = renamed(who.identity, wanted.name)
     found = descriptor_for(request, visitor, wanted.rooms)
-    return answer(connected(found, visitor))
+    return answer(await connected(found, visitor, who.gate))
 
 
 @api.get(
     "/limits",
     **described(
         "Get what is left of one's limits",
-        {200: ("The policies that apply; there are none yet.", examples.LIMITS)},
+        {200: ("The policies that apply, and what is left.", examples.LIMITS)},
+        query={"room": ("room", "With those of this room, too.")},
     ),
 )
 async def limits(request: HttpRequest) -> HttpResponse:
-    """Return an empty list: no policy is enforced in this version."""
-    await caller(request)
-    return answer(Limits(limits=[]))
+    """Return the policies that apply to the caller; to ask costs nothing.
+
+    Commands have one limit for each connection and one for all requests, which is
+    told here.
+    """
+    who = await admission(request)
+    rooms = []
+    if "room" in request.GET:
+        slug = asked(Join, room=request.GET["room"]).room
+        rooms = [await storage.read(rights_of, who.actor, slug)]
+    return answer(Limits(limits=await limits_told(who.gate, rooms)))
 
 
 @api.get(
@@ -163,7 +183,7 @@ async def limits(request: HttpRequest) -> HttpResponse:
 )
 async def list_rooms(request: HttpRequest) -> HttpResponse:
     """Return the rooms that the caller may see, a page at a time."""
-    actor = (await caller(request)).actor
+    actor = (await admitted(request)).actor
     after = request.GET.get("after")
     if after is not None and not is_room_slug(after):
         raise BadCommand(
@@ -185,9 +205,32 @@ async def list_rooms(request: HttpRequest) -> HttpResponse:
 )
 async def show_room(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     """Return a room as it stands for the caller. It is not made by that."""
-    actor = (await caller(request)).actor
+    actor = (await admitted(request)).actor
     slug = asked(Join, room=room).room
     return answer(await storage.read(room_shown, actor, slug))
+
+
+@api.patch(
+    "/rooms/{room}",
+    **described(
+        "Set a room's slow mode",
+        {200: ("The room as it stands now.", examples.SLOW_ROOM)},
+        *_FORBIDDEN,
+        *_UNSAFE,
+        body=("RoomChange", examples.SLOW_MODE),
+    ),
+)
+async def change_room(request: HttpRequest, room: RoomInPath) -> HttpResponse:
+    """Have people wait between two messages; for moderators, who need not wait.
+
+    From 1 second to 6 hours, or 0 for no slow mode. Whoever is there is told by a
+    `room` push.
+    """
+    body = body_of(request)
+    actor = (await admitted(request)).actor
+    slug = asked(Join, room=room).room
+    wanted = room_change_of(body)
+    return answer(await storage.read(set_slow_mode, actor, slug, wanted.slow_mode_ms))
 
 
 @api.get(
@@ -209,7 +252,7 @@ async def list_messages(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     `head` is the room's last event when they were read: whoever joins with
     `after: head` misses nothing.
     """
-    actor = (await caller(request)).actor
+    actor = (await admitted(request, "history")).actor
     where = numbers_in(request, "before", "after", "limit")
     command = asked(History, room=room, **where)
     return answer(await storage.read(messages_read, actor, command))
@@ -227,7 +270,6 @@ async def list_messages(request: HttpRequest, room: RoomInPath) -> HttpResponse:
         *_UNSAFE,
         Code.MUTED,
         Code.ID_CONFLICT,
-        Code.RATE_LIMITED,  # which a project's BEFORE_SEND may say
         body=("SendBody", examples.SEND),
     ),
 )
@@ -237,10 +279,10 @@ async def post_message(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     The same `client_id` again gives the first seq, whichever door it came by.
     """
     body = body_of(request)
-    identity = await caller(request)
+    who = await admission(request)
     command = told(Send, body, room=room)
-    verdict = await post(identity.actor, command)
-    response = _saved(identity, verdict, command.client_id)
+    verdict = await post(who, command)
+    response = _saved(who.identity, verdict, command.client_id)
     if isinstance(verdict, Written):
         response.status_code = HTTPStatus.CREATED
         response["Location"] = f"{request.path}/{verdict.push.seq}"
@@ -255,7 +297,6 @@ async def post_message(request: HttpRequest, room: RoomInPath) -> HttpResponse:
         *_FORBIDDEN,
         *_UNSAFE,
         Code.MUTED,
-        Code.RATE_LIMITED,
         body=("EditBody", examples.EDIT),
     ),
 )
@@ -267,9 +308,9 @@ async def edit_message(
     An edit that changes nothing gives the earlier seq.
     """
     body = body_of(request)
-    identity = await caller(request)
+    who = await admission(request)
     command = told(Edit, body, room=room, target=number(seq))
-    return _saved(identity, await change(identity.actor, command))
+    return _saved(who.identity, await change(who, command))
 
 
 @api.delete(
@@ -290,9 +331,9 @@ async def delete_message(
 
     What is deleted already gives the first deletion's seq.
     """
-    identity = await caller(request)
+    who = await admission(request)
     command = asked(Delete, room=room, target=number(seq))
-    return _saved(identity, await change(identity.actor, command))
+    return _saved(who.identity, await change(who, command))
 
 
 @api.get(
@@ -310,7 +351,7 @@ async def delete_message(
 )
 async def list_events(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     """Return events between two seqs: what fills a `gap`."""
-    actor = (await caller(request)).actor
+    actor = (await admitted(request, "history")).actor
     where = numbers_in(request, "after", "to", "limit")
     command = asked(History, room=room, of="events", **where)
     return answer(await storage.read(events_read, actor, command))

@@ -13,7 +13,7 @@ import msgspec
 from django.http import HttpRequest
 
 from headgate.chat.http.problems import Refusal
-from headgate.chat.http.schemas import Connect
+from headgate.chat.http.schemas import MAX_SLOW_MODE_MS, Connect, RoomChange
 from headgate.protocol.codec import BadCommand, decode_command, encode, error
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import Command
@@ -25,7 +25,15 @@ from headgate.protocol.fields import (
 )
 from headgate.protocol.pushes import Error
 
-__all__ = ["asked", "body_of", "connect_of", "number", "numbers_in", "told"]
+__all__ = [
+    "asked",
+    "body_of",
+    "connect_of",
+    "number",
+    "numbers_in",
+    "room_change_of",
+    "told",
+]
 
 C = TypeVar("C", bound=Command)
 
@@ -35,6 +43,8 @@ _RULES = {
     "rooms": f"at most {MAX_ROOMS} names of rooms; {ROOM_RULE}",
     "name": f"1 to {MAX_GUEST_NAME} characters",
 }
+_LEAST_SLOW_MS = 1000
+_SLOW_MODE = f"0, or from {_LEAST_SLOW_MS} to {MAX_SLOW_MODE_MS}"
 _JSON_SPACE = " \t\r\n"  # RFC 8259, section 2
 _DIGITS = 18  # of a number in a URL; a longer one is as far out as _FAR
 _FAR = 10**18
@@ -117,6 +127,21 @@ def connect_of(body: str) -> Connect:
         field, text = None, "The command nests too deeply."
     except (msgspec.MsgspecError, ValueError):
         field, text = None, _NO_JSON
+    raise BadCommand(error(Code.BAD_COMMAND, text, field=field))
+
+
+def room_change_of(body: str) -> RoomChange:
+    """Return what a body says a room is to be; raises `BadCommand`."""
+    try:
+        wanted = msgspec.json.decode(body, type=RoomChange)
+    except msgspec.ValidationError:
+        field, text = "slow_mode_ms", f"`slow_mode_ms`: {_SLOW_MODE}."
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        field, text = None, _NO_JSON
+    else:
+        if wanted.slow_mode_ms == 0 or wanted.slow_mode_ms >= _LEAST_SLOW_MS:
+            return wanted
+        field, text = "slow_mode_ms", f"`slow_mode_ms`: {_SLOW_MODE}."
     raise BadCommand(error(Code.BAD_COMMAND, text, field=field))
 
 

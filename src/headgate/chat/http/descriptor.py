@@ -22,9 +22,11 @@ from django.utils.cache import patch_cache_control
 from ninja.decorators import decorate_view
 
 from headgate.chat.authenticators import NotAuthenticated
+from headgate.chat.gate import Gate
 from headgate.chat.http.places import socket_url
 from headgate.chat.http.schemas import Connected
 from headgate.chat.identity import Identity, actor_of, identity_of_request
+from headgate.chat.limits_told import limits_told
 from headgate.chat.people import guest_token
 from headgate.chat.tickets import TICKET_SECONDS, issue_ticket
 from headgate.live.frames import Mode
@@ -102,9 +104,10 @@ def descriptor_for(
     return found
 
 
-def connected(found: dict[str, Any], identity: Identity) -> Connected:
-    """Return a descriptor as it stands in the body of an answer."""
-    return Connected(**found, user=identity.actor.author, limits=[])
+async def connected(found: dict[str, Any], identity: Identity, gate: Gate) -> Connected:
+    """Return a descriptor as it stands in the body of an answer, with the limits."""
+    limits = await limits_told(gate)
+    return Connected(**found, user=identity.actor.author, limits=limits)
 
 
 def as_header(found: dict[str, Any]) -> str:

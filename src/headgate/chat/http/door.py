@@ -21,13 +21,14 @@ from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.http.cors import let_read, preflight_headers, scope_of
 from headgate.chat.http.csrf import check_csrf
 from headgate.chat.http.failures import failed
+from headgate.chat.http.limited import Admission, decisions_of, tell_limits
 from headgate.chat.http.problems import problem
 from headgate.chat.identity import GUEST_HEADER, Identity, identity_of_request
 from headgate.chat.people import guest_token
 from headgate.protocol.codec import encode, error
 from headgate.protocol.codes import Code
 
-__all__ = ["answer", "caller", "door", "present_guest"]
+__all__ = ["admission", "admitted", "answer", "caller", "door", "present_guest"]
 
 View = Callable[..., Any]
 
@@ -57,6 +58,7 @@ def door(view: View) -> View:
             if request.method == "OPTIONS":
                 return _preflight(request, methods)
             response = _not_allowed(request, methods)
+        tell_limits(response, decisions_of(request))
         let_read(request, response)
         return response
 
@@ -92,6 +94,23 @@ async def caller(request: HttpRequest) -> Identity:
     if identity.by == "cookie" and request.method not in _SAFE:
         await check_csrf(request)
     return identity
+
+
+async def admission(request: HttpRequest) -> Admission:
+    """Return who makes a request, to be admitted; raises as `caller` does."""
+    return Admission(request, await caller(request))
+
+
+async def admitted(request: HttpRequest, operation: str = "command") -> Admission:
+    """Return who makes a request, counted as an operation.
+
+    Raises:
+        Refusal: It comes too fast, too.
+        NotAuthenticated, LogUnavailable: As `caller` does.
+    """
+    found = await admission(request)
+    await found.admit(operation)
+    return found
 
 
 def present_guest(response: HttpResponse, identity: Identity) -> HttpResponse:

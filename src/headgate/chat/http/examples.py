@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from headgate.chat.http.schemas import (
     Connected,
     EventsRead,
@@ -11,7 +13,7 @@ from headgate.chat.http.schemas import (
     RoomShown,
     RoomsShown,
 )
-from headgate.protocol.pushes import Author, Edited, Message
+from headgate.protocol.pushes import Author, Edited, Limit, Message
 
 __all__ = [
     "CHANGED",
@@ -25,6 +27,8 @@ __all__ = [
     "ROOM",
     "ROOMS",
     "SEND",
+    "SLOW_MODE",
+    "SLOW_ROOM",
 ]
 
 _ADA = Author(id="u:5", kind="user", name="Ada Lovelace")
@@ -33,6 +37,11 @@ _HI = Message(
     room="general", seq=41, client_id="c-17", author=_ADA, text="hi", at=_AT, edited=42
 )
 _EDITED = Edited(room="general", seq=42, target=41, author=_ADA, text="hi", at=_AT)
+
+_LIMITS = [
+    Limit(policy="send", key="user and room", burst=10, per_second=1.0),
+    Limit(policy="send.all", key="user", burst=20, per_second=1.0, remaining=20),
+]
 
 CONNECT = {"rooms": ["general"]}
 SEND = {"text": "hi", "client_id": "c-17"}
@@ -43,10 +52,10 @@ CONNECTED = Connected(
     ticket="WzEyMywgMTc3MDExNDA2MC40NTYsICJ1OjUiLCAiIiwgIiIsICIiLCAiIl0.signature",
     ticket_expires_in_ms=30_000,
     rooms=["general"],
-    limits=[],
+    limits=_LIMITS,
     user=_ADA,
 )
-LIMITS = Limits(limits=[])
+LIMITS = Limits(limits=_LIMITS)
 ROOM = RoomShown(
     room="general",
     title="General",
@@ -56,6 +65,8 @@ ROOM = RoomShown(
     read=40,
     unread=1,
 )
+SLOW_MODE = {"slow_mode_ms": 30_000}
+SLOW_ROOM = structs.replace(ROOM, slow_mode_ms=30_000)
 ROOMS = RoomsShown(rooms=[ROOM], next="general")
 MESSAGES = MessagesRead(
     room="general", messages=[_HI], head=42, epoch="5f0c2a71", more=False

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 
 from headgate.chat.authenticators import NotAuthenticated, has_authenticators
+from headgate.chat.http.limited import tell_limits
 from headgate.chat.http.problems import Refusal, problem
 from headgate.chat.storage import RETRY_MS
 from headgate.live.ports import LogUnavailable
@@ -44,7 +45,9 @@ def failed(request: HttpRequest, exc: Exception) -> HttpResponse:
 
 
 def _refused(_: HttpRequest, exc: Refusal) -> HttpResponse:
-    return problem(exc.error, status=exc.status)
+    response = problem(exc.error, status=exc.status)
+    tell_limits(response, exc.decisions)
+    return response
 
 
 def _bad_command(_: HttpRequest, exc: BadCommand) -> HttpResponse:

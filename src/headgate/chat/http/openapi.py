@@ -48,6 +48,7 @@ _STRUCTS: list[type[msgspec.Struct]] = [
     api_schemas.Limits,
     api_schemas.MessagesRead,
     api_schemas.Posted,
+    api_schemas.RoomChange,
     api_schemas.RoomShown,
     api_schemas.RoomsShown,
     Problem,
@@ -169,7 +170,7 @@ def _answers(
 def _problems(codes: Iterable[Code]) -> dict[int, dict[str, Any]]:
     """Return the refusals of an operation, by their status."""
     every = {*codes, Code.BAD_COMMAND, Code.UNAUTHENTICATED}
-    every |= {Code.INTERNAL, Code.UNAVAILABLE}
+    every |= {Code.INTERNAL, Code.UNAVAILABLE, Code.RATE_LIMITED}
     by_status: dict[int, list[Code]] = {}
     for code in sorted(every, key=lambda code: ERRORS[code].number):
         by_status.setdefault(ERRORS[code].http, []).append(code)
@@ -186,6 +187,11 @@ def _problem(status: int, codes: list[Code]) -> dict[str, Any]:
     if any(ERRORS[code].retry for code in codes):
         wait = _header("Seconds to wait before trying again.", "integer")
         found["headers"] = {"Retry-After": wait}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        found["headers"] |= {
+            "RateLimit-Policy": _header("The policies that apply.", "string"),
+            "RateLimit": _header("What is left of each.", "string"),
+        }
     return found
 
 

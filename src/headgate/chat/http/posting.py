@@ -16,9 +16,9 @@ from headgate.chat.entries import (
     drafted,
     message_details,
 )
+from headgate.chat.http.limited import Admission
 from headgate.chat.http.problems import Refusal
-from headgate.chat.people import Actor
-from headgate.chat.permissions import Deny
+from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rooms import enter
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import denied, seq_of
@@ -27,15 +27,22 @@ from headgate.protocol.commands import Delete, Edit, Send
 __all__ = ["change", "post", "saved_at"]
 
 
-async def post(actor: Actor, command: Send) -> Written | Known:
+async def post(admission: Admission, command: Send) -> Written | Known:
     """Write a message.
 
     Raises:
         Refusal: It was not written.
         LogUnavailable: The database is away.
     """
-    client_id = command.client_id
-    rights = await storage.read(enter, actor, command.room)
+    actor, client_id = admission.actor, command.client_id
+    rights = await storage.read(enter, actor, command.room, make=False)
+    if isinstance(rights, Rights):
+        # What may not be done is a request, and no more.
+        operation = "send" if rights.denial("send") is None else "command"
+        await admission.admit(operation, rights, client_id=client_id)
+    else:
+        await admission.admit("send", client_id=client_id)
+        rights = await storage.read(enter, actor, command.room)  # which may make it
     denial = rights if isinstance(rights, Deny) else rights.denial("send")
     if isinstance(rights, Deny) or denial is not None:
         raise Refusal(denied(denial or Deny(), client_id))
@@ -43,17 +50,27 @@ async def post(actor: Actor, command: Send) -> Written | Known:
     return await _write(draft, command.room, client_id)
 
 
-async def change(actor: Actor, command: Edit | Delete) -> Written | Known:
+async def change(admission: Admission, command: Edit | Delete) -> Written | Known:
     """Edit or delete a message; raises as `post` does."""
-    operation = "edit" if isinstance(command, Edit) else "delete"
-    found = await storage.read(
-        may_change, actor, operation, command.room, command.target
-    )
-    if isinstance(found, Deny):
-        raise Refusal(denied(found))
+    actor = admission.actor
     if isinstance(command, Delete):
+        await admission.admit("command")
+        found = await storage.read(
+            may_change, actor, "delete", command.room, command.target
+        )
+        if isinstance(found, Deny):
+            raise Refusal(denied(found))
         deletion = Change(found, actor, command.target, None)
         return await _write(deletion, command.room)
+    rights = await storage.read(enter, actor, command.room, make=False)
+    may = isinstance(rights, Rights) and rights.denial("send") is None
+    if isinstance(rights, Rights) and may:
+        await admission.admit("edit", rights)
+    else:
+        await admission.admit("command")
+    found = await storage.read(may_change, actor, "edit", command.room, command.target)
+    if isinstance(found, Deny):
+        raise Refusal(denied(found))
     details = message_details(format=command.format, data=command.data)
     edit = Change(found, actor, command.target, command.text, details)
     return await _write(edit, command.room)

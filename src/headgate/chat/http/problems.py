@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from django.http import HttpResponse
 from msgspec import Struct
 
+from headgate.limits.decision import Decision
 from headgate.protocol.codec import encode
 from headgate.protocol.codes import ERRORS, Code
 from headgate.protocol.pushes import Error
@@ -48,13 +50,21 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """A request is refused, with this error of the wire.
 
-    `status` is given where HTTP has one that says it better than the code's own.
+    `status` is given where HTTP has one that says it better than the code's own, and
+    `decisions` where limits have decided it.
     """
 
-    def __init__(self, failure: Error, *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        failure: Error,
+        *,
+        status: int | None = None,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
         super().__init__(failure.code)
         self.error = failure
         self.status = status
+        self.decisions = decisions
 
 
 def problem(failure: Error, *, status: int | None = None) -> HttpResponse:

@@ -22,6 +22,7 @@ from headgate.chat.http.schemas import EventsRead, MessagesRead, RoomShown, Room
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Permissions, Rights, can, permissions
+from headgate.chat.room_limits import RoomLimits
 from headgate.chat.rooms import enter, would_make
 from headgate.chat.visitor import denied
 from headgate.protocol.commands import History
@@ -31,6 +32,7 @@ __all__ = [
     "check_may_join",
     "events_read",
     "messages_read",
+    "rights_of",
     "room_shown",
     "rooms_shown",
 ]
@@ -40,7 +42,7 @@ _SEQ = BigIntegerField()
 
 def room_shown(actor: Actor, slug: str) -> RoomShown:
     """Return a room as it stands for somebody; raises `Refusal`."""
-    rights = _rights(actor, slug)
+    rights = rights_of(actor, slug)
     (shown,) = _shown(Room.objects.filter(pk=rights.room_id), actor)
     return shown
 
@@ -71,7 +73,7 @@ def rooms_shown(actor: Actor, *, after: str | None, limit: int) -> RoomsShown:
 
 def messages_read(actor: Actor, command: History) -> MessagesRead:
     """Return a page of messages; raises `Refusal`."""
-    rights = _rights(actor, command.room, "history")
+    rights = rights_of(actor, command.room, "history")
     page = messages_page(
         rights.room_id,
         before=command.before,
@@ -90,7 +92,7 @@ def messages_read(actor: Actor, command: History) -> MessagesRead:
 
 def events_read(actor: Actor, command: History) -> EventsRead:
     """Return a page of events; raises `Refusal`."""
-    rights = _rights(actor, command.room, "history")
+    rights = rights_of(actor, command.room, "history")
     page = events_page(
         rights.room_id,
         after=max(command.after or 0, rights.visible_from - 1),
@@ -114,8 +116,8 @@ def check_may_join(actor: Actor, slug: str) -> None:
         raise Refusal(denied(found))
 
 
-def _rights(actor: Actor, slug: str, operation: str = "watch") -> Rights:
-    """Return somebody's rights in a room, among them to do this."""
+def rights_of(actor: Actor, slug: str, operation: str = "watch") -> Rights:
+    """Return somebody's rights in a room, among them to do this; raises `Refusal`."""
     found = enter(actor, slug, make=False)
     denial = found if isinstance(found, Deny) else found.denial(operation)
     if isinstance(found, Deny) or denial is not None:
@@ -147,6 +149,8 @@ def _shown(rooms: QuerySet[Room], actor: Actor) -> list[RoomShown]:
         role=Subquery(own.values("role")),
     )
     columns = ("title", "kind", "head", "epoch", "read", "unread", "role")
-    return [
-        RoomShown(room=row.pop("slug"), **row) for row in found.values("slug", *columns)
-    ]
+    rows = list(found.values("slug", "settings", *columns))
+    for row in rows:
+        limits = RoomLimits.of(row.pop("settings"))
+        row["slow_mode_ms"] = round(limits.slow_mode_seconds * 1000) or None
+    return [RoomShown(room=row.pop("slug"), **row) for row in rows]

@@ -6,12 +6,21 @@ structs, so that it says what is sent.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from headgate.protocol.fields import MAX_ROOMS, GuestName, RoomSlug
-from headgate.protocol.pushes import Author, Deleted, Edited, Membership, Message
+from headgate.protocol.pushes import (
+    Author,
+    Deleted,
+    Edited,
+    Limit,
+    Membership,
+    Message,
+)
+
+MAX_SLOW_MODE_MS = 6 * 3600 * 1000
 
 __all__ = [
     "Connect",
@@ -21,6 +30,7 @@ __all__ = [
     "MessagesRead",
     "PlainPosted",
     "Posted",
+    "RoomChange",
     "RoomShown",
     "RoomsShown",
 ]
@@ -38,7 +48,7 @@ class Connected(Struct, kw_only=True, omit_defaults=True):
 
     `ticket` is good once, and for `ticket_expires_in_ms`. `guest`, presented again in
     the header `Headgate-Guest`, makes the same guest. `limits` are the policies that
-    apply; there are none yet.
+    apply.
     """
 
     url: str
@@ -46,7 +56,7 @@ class Connected(Struct, kw_only=True, omit_defaults=True):
     ticket: str
     ticket_expires_in_ms: int
     rooms: list[str]
-    limits: list[dict[str, Any]]
+    limits: list[Limit]
     user: Author
     guest: str | None = None
 
@@ -55,7 +65,7 @@ class RoomShown(Struct, kw_only=True, omit_defaults=True):
     """A room as it stands for the caller.
 
     `read` is their read mark. `unread` counts messages and stops at 100. `role` is
-    there for members.
+    there for members, and `slow_mode_ms` where one has to wait between two messages.
     """
 
     room: str
@@ -66,6 +76,13 @@ class RoomShown(Struct, kw_only=True, omit_defaults=True):
     read: int
     unread: int
     role: Literal["owner", "moderator", "member"] | None = None
+    slow_mode_ms: int | None = None
+
+
+class RoomChange(Struct, kw_only=True):
+    """What is to be changed of a room: the time between two messages of one person."""
+
+    slow_mode_ms: Annotated[int, Meta(ge=0, le=MAX_SLOW_MODE_MS)]
 
 
 class RoomsShown(Struct, kw_only=True, omit_defaults=True):
@@ -114,6 +131,6 @@ class PlainPosted(Struct, kw_only=True, omit_defaults=True):
 
 
 class Limits(Struct, kw_only=True):
-    """What the caller has left of each policy; there are none yet."""
+    """The policies that apply to the caller, and what is left of each."""
 
-    limits: list[dict[str, Any]]
+    limits: list[Limit]

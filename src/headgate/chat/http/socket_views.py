@@ -21,7 +21,13 @@ from headgate.chat.http.descriptor import (
     connected,
     descriptor_for,
 )
-from headgate.chat.http.door import answer, caller, door, present_guest
+from headgate.chat.http.door import (
+    admission,
+    admitted,
+    answer,
+    door,
+    present_guest,
+)
 from headgate.chat.http.posting import post, saved_at
 from headgate.chat.http.problems import problem
 from headgate.chat.http.reading import check_may_join
@@ -39,8 +45,9 @@ async def lobby(request: HttpRequest) -> HttpResponse:
     """Return the descriptor of a connection that joins rooms by command."""
     if _is_handshake(request):
         return _no_websockets(request)
-    identity = await caller(request)
-    return answer(connected(descriptor_for(request, identity, []), identity))
+    who = await admitted(request, "connect")
+    found = descriptor_for(request, who.identity, [])
+    return answer(await connected(found, who.identity, who.gate))
 
 
 @door
@@ -54,18 +61,20 @@ async def room(request: HttpRequest, room: str) -> HttpResponse:
 
 async def _describe(request: HttpRequest, room: str) -> HttpResponse:
     """Answer a GET, which makes no room; joining will."""
-    identity = await caller(request)
-    await storage.read(check_may_join, identity.actor, room)
-    return answer(connected(descriptor_for(request, identity, [room]), identity))
+    who = await admitted(request, "connect")
+    await storage.read(check_may_join, who.actor, room)
+    found = descriptor_for(request, who.identity, [room])
+    return answer(await connected(found, who.identity, who.gate))
 
 
 async def _post(request: HttpRequest, room: str) -> HttpResponse:
     """Answer a POST of plain mode's one command."""
     body = body_of(request)
-    identity = await caller(request)
+    who = await admission(request)
     plain = decode_plain(body)
     send = Send(room=room, text=plain.message, client_id=plain.client_id)
-    verdict = await post(identity.actor, send)
+    verdict = await post(who, send)
+    identity = who.identity
     seq, at = saved_at(verdict)
     found = descriptor_for(request, identity, [room])
     said = PlainPosted(
@@ -73,7 +82,7 @@ async def _post(request: HttpRequest, room: str) -> HttpResponse:
         seq=seq,
         at=at,
         client_id=plain.client_id,
-        connect=connected(found, identity),
+        connect=await connected(found, identity, who.gate),
     )
     new = isinstance(verdict, Written)
     response = answer(said, status=HTTPStatus.CREATED if new else HTTPStatus.OK)

@@ -17,6 +17,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 
+from headgate.chat.arrivals import Arrival, address_of
 from headgate.chat.asgi_server import warn_without_flow_control
 from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.engine import engine
@@ -101,6 +102,7 @@ class _Stream:
         self.send = send
         self.sink = EventStreamSink(self._send)
         self.visitor: Visitor | None = None
+        self.arrival = Arrival(address_of(scope))
 
     async def serve(self) -> None:
         """Serve until the client is gone or the stream is ended."""
@@ -119,6 +121,7 @@ class _Stream:
             if self.visitor is not None:
                 await self.visitor.close()
             await self.sink.close()
+            self.arrival.over()
 
     async def _serve(self) -> None:
         if self.scope["method"] not in _METHODS:
@@ -143,7 +146,9 @@ class _Stream:
         check_source(request)
         asked = read_request(request)
         origin = request.headers.get("Origin", "")
+        _check(await self.arrival.by_address())
         who = await self._identify(asked, origin)
+        _check(await self.arrival.by_person(who.actor))
         running = engine()
         end_with_server()
         if running.draining:
@@ -154,6 +159,7 @@ class _Stream:
             Mode.STREAM,
             self.sink,
             origin=origin,
+            address=self.arrival.address,
         )
         rooms, resets = await self._enter(visitor, asked)
         headers = _HEADERS | cors_headers(self.scope)
@@ -162,7 +168,7 @@ class _Stream:
             return
         # What was said about rooms before is in the welcome.
         visitor.connection.outbox.take_all()
-        visitor.tell(welcome(visitor, rooms, ticket=who.by == "ticket"))
+        visitor.tell(await welcome(visitor, rooms, ticket=who.by == "ticket"))
         visitor.arrived()
         for reset in resets:
             visitor.tell(reset)
@@ -283,6 +289,12 @@ class _Stream:
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers]
+
+
+def _check(failure: Error | None) -> None:
+    """Raise `Refusal` for somebody who may not open a stream now."""
+    if failure is not None:
+        raise Refusal(failure)
 
 
 def _going_away() -> Error:

@@ -1,0 +1,239 @@
+"""The gate of a person: which policies an operation is charged to, and what is left.
+
+The same for every door, so that a command over a WebSocket and the request that does
+the same are counted in one place. Whoever has an account is counted by it, everybody
+else by their address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+from types import MappingProxyType
+
+from headgate.chat.overrides import overrides
+from headgate.chat.people import Actor
+from headgate.chat.permissions import Rights
+from headgate.chat.policies import PolicySet, policies
+from headgate.contrib.shared import limiter
+from headgate.limits.decision import Decision
+from headgate.limits.limiter import Limiter
+from headgate.limits.policy import Charge, Policy
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
+from headgate.protocol.pushes import Error
+
+__all__ = ["Gate", "person_key", "refusal_error"]
+
+NEVER_MS = 60_000  # told where waiting would not help: no operation is so by default
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+# What each operation is charged to, beside `command`.
+_POLICIES: dict[str, tuple[str, ...]] = {
+    "send": ("send", "send.all", "slow_mode"),
+    "edit": ("send", "send.all"),
+    "typing": ("typing",),
+    "history": ("history",),
+    "connect": ("connect",),
+    "command": (),
+}
+_BY_ROOM = frozenset({"send", "slow_mode", "typing"})
+
+_numbers = count(1)
+# Connections live in one process, so their commands are counted there even where the
+# others are counted in Redis.
+_own = Limiter()
+
+
+def person_key(actor: Actor, address: str) -> str:
+    """Return what somebody is counted as: their account, or without one the address.
+
+    In braces, so that all that is theirs is in one slot of a Redis Cluster.
+    """
+    return f"{{{actor.key}}}" if actor.user is not None else f"{{{address}}}"
+
+
+def refusal_error(refusal: Decision, client_id: str | None = None) -> Error:
+    """Return a refusal as an error of the wire."""
+    return error(
+        Code.RATE_LIMITED,
+        policy=refusal.policy.name,
+        retry_after_ms=refusal.retry_after_ms or NEVER_MS,
+        remaining=refusal.remaining,
+        client_id=client_id,
+    )
+
+
+class Gate:
+    """What somebody may do how often, on one connection or by requests.
+
+    Args:
+        actor: Who it is.
+        address: Where they come from, as `address_key` returns it.
+        connected: Whether commands are those of a connection, or else of requests.
+    """
+
+    def __init__(self, actor: Actor, address: str, *, connected: bool) -> None:
+        self._account = actor.key
+        self._person = person_key(actor, address)
+        number = next(_numbers) if connected else 0
+        self._commands = f"{self._person}#{number}" if connected else self._person
+        self._connected = connected
+        # By operation and room: for what they were made, and the charges.
+        self._made: dict[
+            tuple[str, str], tuple[Rights | None, PolicySet, int, list[Charge]]
+        ] = {}
+
+    def charges(
+        self,
+        operation: str,
+        rights: Rights | None = None,
+        *,
+        command: bool = True,
+    ) -> list[Charge]:
+        """Return what an operation is charged to, as the limits are now.
+
+        Args:
+            operation: `send`, `edit`, `typing`, `history`, `connect` for a ticket, or
+                `command` for others.
+            rights: In the room that it is about.
+            command: Whether the command itself is charged, too.
+        """
+        in_force, known = policies(), overrides()
+        place = (
+            operation if command else f"{operation}!",
+            rights.slug if rights else "",
+        )
+        made = self._made.get(place)
+        if (
+            made is not None
+            and made[0] is rights
+            and made[1] is in_force
+            and made[2] == known.version
+        ):
+            return made[3]
+        found = list(self._charges(operation, rights, in_force, command=command))
+        if len(self._made) > 2 * _MOST_PLACES:
+            self._made.clear()
+        self._made[place] = rights, in_force, known.version, found
+        return found
+
+    def _charges(
+        self,
+        operation: str,
+        rights: Rights | None,
+        in_force: PolicySet,
+        *,
+        command: bool,
+    ) -> Iterable[Charge]:
+        own = overrides().of(self._account)
+        if command:
+            policy = in_force.policy("command", own)
+            if policy is not None:
+                yield Charge(policy, self._commands)
+        for name in _POLICIES[operation]:
+            found = self._policy(name, rights, in_force, own)
+            if found is not None:
+                yield Charge(found, self._key(name, rights))
+
+    def _policy(
+        self,
+        name: str,
+        rights: Rights | None,
+        in_force: PolicySet,
+        own: Mapping[str, str],
+    ) -> Policy | None:
+        if name == "slow_mode":
+            if rights is None or rights.moderates:
+                return None
+            if name in own:
+                return in_force.policy(name, own)
+            return in_force.slow_mode(rights.limits.slow_mode_seconds)
+        return in_force.policy(name, own, rights.limits.limits if rights else _NOTHING)
+
+    def _key(self, name: str, rights: Rights | None) -> str:
+        if name == "connect":
+            # Not in one bucket with the connections that they are for.
+            return f"{{{self._account}}}/ticket"
+        if name in _BY_ROOM and rights is not None:
+            return f"{self._person}/{rights.slug}"
+        return self._person
+
+    # --- deciding ---
+
+    def waits(self, charges: list[Charge]) -> bool:
+        """Return whether a decision has to wait for another process."""
+        return limiter().remote and any(
+            each.policy.name != "command" or not self._connected for each in charges
+        )
+
+    def certain(self, charges: list[Charge]) -> Decision | None:
+        """Return a refusal that is certain without waiting, else None."""
+        attempted = limiter().store.attempted
+        for policy, key, cost in charges:
+            refusal = attempted(policy, key, cost)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def decide(self, charges: list[Charge]) -> Decision | None:
+        """Count charges that need no waiting; return a refusal, or None."""
+        shared = limiter()
+        if not charges or shared.off:
+            return None
+        deciding = _own if shared.remote else shared
+        if len(charges) == 1:
+            decision = deciding.decide_one(*charges[0])
+            return None if decision.allowed else decision
+        return deciding.decide(charges).refused
+
+    async def decide_soon(self, charges: list[Charge]) -> Decision | None:
+        """Count charges; return a refusal, or None."""
+        verdict = await self.verdict(charges)
+        return next((each for each in verdict if not each.allowed), None)
+
+    async def verdict(self, charges: list[Charge]) -> list[Decision]:
+        """Count charges, all or none, and return what was decided.
+
+        A refusal with a longer wait stands before others.
+        """
+        shared = limiter()
+        if not charges or shared.off:
+            return []
+        if not shared.remote:
+            return _longest_first(shared.decide(charges).decisions)
+        own = [each for each in charges if self._connected and _is_command(each)]
+        others = [each for each in charges if each not in own]
+        decided = _own.decide(own)
+        if not decided.allowed or not others:
+            return decided.decisions
+        found = await shared.adecide(others)
+        if not found.allowed:
+            for each in own:
+                _own.refund(*each)
+        return [*_longest_first(found.decisions), *decided.decisions]
+
+    async def peek(self, charges: list[Charge]) -> list[Decision]:
+        """Return what is left of each, without counting anything."""
+        own = [each for each in charges if self._connected and _is_command(each)]
+        others = [each for each in charges if each not in own]
+        if not limiter().remote:
+            return limiter().peek(charges).decisions if charges else []
+        looked = await limiter().apeek(others) if others else None
+        found = _own.peek(own).decisions if own else []
+        return [*found, *(looked.decisions if looked else ())]
+
+
+_MOST_PLACES = 512  # of a gate that are remembered; a connection has 100 rooms
+
+
+def _is_command(charge: Charge) -> bool:
+    return charge.policy.name == "command"
+
+
+def _longest_first(decisions: list[Decision]) -> list[Decision]:
+    def wait_us(each: Decision) -> float:
+        found = each.retry_after_us
+        return float("inf") if found is None else found
+
+    return sorted(decisions, key=wait_us, reverse=True)

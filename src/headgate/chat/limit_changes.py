@@ -1,0 +1,107 @@
+"""Limits that change while people are connected: read again, put in force, told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from headgate.chat.limits_told import slow_mode_ms
+from headgate.chat.models import AccessChange, Room
+from headgate.chat.notices import Notice
+from headgate.chat.overrides import overrides
+from headgate.chat.permissions import Rights
+from headgate.chat.reader import Reader
+from headgate.chat.room_limits import RoomLimits
+from headgate.live.connection import Watch
+from headgate.live.frames import Shared
+from headgate.live.node import Node
+from headgate.live.ports import LogUnavailable
+from headgate.protocol.pushes import RoomChanged
+
+__all__ = ["LimitChanges", "tell_slow_mode"]
+
+logger = logging.getLogger("headgate.limits")
+
+RETRY_SECONDS = 1.0  # while the database is away
+
+
+class LimitChanges:
+    """Follows notices about limits, for the connections of one node."""
+
+    def __init__(self, reader: Reader, node: Node) -> None:
+        self._reader = reader
+        self._node = node
+        self._rooms: set[int] = set()
+        self._people = False
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def changed(self, notices: Sequence[Notice]) -> None:
+        """Note what has changed; it is read off the loop."""
+        what = AccessChange.What
+        for notice in notices:
+            if notice.what == what.ROOM and notice.room_id is not None:
+                self._rooms.add(notice.room_id)
+                self._wake.set()
+            elif notice.what == what.LIMITS:
+                self._people = True
+                self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            rooms, self._rooms = self._rooms, set()
+            people, self._people = self._people, False
+            try:
+                if people:
+                    await overrides().refresh(self._reader.run, now=True)
+                if rooms:
+                    found = await self._reader.run(_limits_of, sorted(rooms))
+                    for room_id, limits in found.items():
+                        self._put_in_force(room_id, limits)
+            except LogUnavailable:
+                self._rooms |= rooms
+                self._people = self._people or people
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
+            except Exception:  # whatever it is, the next change is another chance
+                logger.exception("limit_changes_failed")
+
+    def _put_in_force(self, room_id: int, limits: RoomLimits) -> None:
+        for watch in self._node.hub.live_watches(room_id):
+            before = watch.rights
+            if isinstance(before, Rights) and before.limits != limits:
+                watch.rights = replace(before, limits=limits)
+                tell_slow_mode(self._node, watch, before)
+
+    async def close(self) -> None:
+        """Stop following."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+def tell_slow_mode(node: Node, watch: Watch, before: Rights) -> None:
+    """Tell a watcher the room's slow mode, if it is for them other than before."""
+    now: Rights = watch.rights
+    was = slow_mode_ms(before), before.moderates
+    if was == (slow_mode_ms(now), now.moderates):
+        return
+    push = RoomChanged(
+        room=now.slug, slow_mode_ms=slow_mode_ms(now) or 0, exempt=now.moderates
+    )
+    frame = Shared(push).frame(watch.connection.mode)
+    if frame is not None:
+        watch.connection.put(frame)
+        node.touch(watch.connection)
+
+
+def _limits_of(rooms: Iterable[int]) -> dict[int, RoomLimits]:
+    """Ask the database."""
+    found = Room.objects.filter(pk__in=list(rooms))
+    return {
+        pk: RoomLimits.of(settings)
+        for pk, settings in found.values_list("pk", "settings")
+    }
