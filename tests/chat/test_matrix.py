@@ -28,7 +28,11 @@ from headgate.chat.actions import NotSent
 from headgate.chat.http.api import api
 from headgate.chat.models import Room
 from headgate.chat.people import Actor, actor_for, guest_token, new_guest
-from headgate.chat.permissions import MESSAGE_OPERATIONS, ROOM_OPERATIONS
+from headgate.chat.permissions import (
+    MESSAGE_OPERATIONS,
+    MODERATION_OPERATIONS,
+    ROOM_OPERATIONS,
+)
 from headgate.protocol.commands import COMMANDS
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     Ended,
@@ -45,13 +49,15 @@ OK = "ok"
 # An operation on a message is another one on one's own and on somebody else's.
 OPERATIONS = (
     *ROOM_OPERATIONS,
+    *MODERATION_OPERATIONS,
     *(f"{name} {whose}" for name in MESSAGE_OPERATIONS for whose in ("own", "other's")),
 )
 _WRITER = dict.fromkeys(OPERATIONS, OK) | {
+    "moderate": "forbidden",
     "edit other's": "forbidden",
     "delete other's": "forbidden",
 }
-_MODERATOR = _WRITER | {"delete other's": OK}
+_MODERATOR = _WRITER | {"moderate": OK, "delete other's": OK}
 _MUTED = _WRITER | {"send": "muted", "edit own": "muted", "delete own": "muted"}
 _OUTSIDE = dict.fromkeys(OPERATIONS, "not_found")
 _BANNED = dict.fromkeys(OPERATIONS, "banned")
@@ -169,6 +175,7 @@ async def by_http(scene: Scene, operation: str) -> str:
     method, path, body = {
         "watch": ("GET", here, None),
         "send": ("POST", f"{here}/messages", {"text": "hi"}),
+        "moderate": ("PATCH", here, {"slow_mode_ms": 0}),
         "edit": ("PATCH", there, {"text": "anew"}),
         "delete": ("DELETE", there, None),
     }[operation.partition(" ")[0]]
@@ -251,10 +258,10 @@ async def by_python(scene: Scene, operation: str) -> str:
 
 CHANGES = tuple(name for name in OPERATIONS if " " in name)
 DOORS: dict[str, tuple[Do, tuple[str, ...]]] = {
-    "v1": (by_v1, OPERATIONS),
+    "v1": (by_v1, tuple(name for name in OPERATIONS if name != "moderate")),
     # Guests of plain mode are new ones each time, so they have no messages.
     "plain": (by_plain, ("watch", "send")),
-    "http": (by_http, ("watch", "history", "send", *CHANGES)),
+    "http": (by_http, ("watch", "history", "send", "moderate", *CHANGES)),
     "socket url": (by_socket_url, ("watch", "send")),
     "stream": (by_stream, ("watch",)),
     "python": (by_python, ("send", *CHANGES)),
@@ -277,6 +284,7 @@ API_OPERATIONS: dict[tuple[str, str], str | None] = {
     ("post", "/connect"): None,  # about the caller; rooms are decided on joining
     ("get", "/rooms"): "rooms",  # by `Permissions.rooms`: see test_api_rooms
     ("get", "/rooms/{room}"): "watch",
+    ("patch", "/rooms/{room}"): "moderate",
     ("get", "/rooms/{room}/messages"): "history",
     ("post", "/rooms/{room}/messages"): "send",
     ("get", "/rooms/{room}/events"): "history",

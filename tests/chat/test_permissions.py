@@ -14,6 +14,7 @@ from headgate.chat.models import Member, Message, Room
 from headgate.chat.people import SYSTEM, Actor, actor_for, new_guest
 from headgate.chat.permissions import (
     MESSAGE_OPERATIONS,
+    MODERATION_OPERATIONS,
     ROOM_OPERATIONS,
     Allow,
     Deny,
@@ -50,6 +51,13 @@ ROOM_ROWS = {
     "send": EVERYBODY,
     "typing": EVERYBODY,
     "read": EVERYBODY,
+    "moderate": {
+        **dict.fromkeys(STANDINGS, NO),
+        "staff": YES,
+        "moderator": YES,
+        "owner": YES,
+        "system": YES,
+    },
 }
 # The same for a message of somebody else.
 MESSAGE_ROWS = {
@@ -65,7 +73,7 @@ MESSAGE_ROWS = {
 
 
 def test_every_operation_has_its_row() -> None:
-    assert set(ROOM_ROWS) == set(ROOM_OPERATIONS)
+    assert set(ROOM_ROWS) == {*ROOM_OPERATIONS, *MODERATION_OPERATIONS}
     assert set(MESSAGE_ROWS) == set(MESSAGE_OPERATIONS)
 
 

@@ -99,6 +99,8 @@ def values_of(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0
         case inspect.IntType():
             low = 0 if kind.ge is None else kind.ge
             return st.integers(low, MAX_INTEGER if kind.le is None else kind.le)
+        case inspect.FloatType():
+            return st.floats(0.000001, 1_000_000)
         case inspect.StrType(pattern=str(pattern)):
             return st.from_regex(pattern, fullmatch=True)
         case inspect.StrType():

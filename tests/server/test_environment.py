@@ -64,6 +64,25 @@ def test_a_value_that_does_not_fit_ends_the_server(
     assert repr(text) in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("LIMITS", "send=fast", "'fast' is no rate"),
+        ("LIMITS", "sned=1/s", "There is no policy 'sned'"),
+        ("DRY_RUN", "connect.open", "is no rate"),
+        ("REFUSALS_BEFORE_CLOSE", "20", "not more than REFUSALS_BEFORE_PAUSE"),
+        ("REDIS", "localhost", "no URL of a Redis"),
+    ],
+)
+def test_limits_that_are_none_end_the_server(
+    name: str, text: str, expected: str
+) -> None:
+    with pytest.raises(CannotStart, match=expected) as told:
+        settings_in({f"HEADGATE_{name}": text})
+    assert told.value.code == EXIT_USAGE
+    assert f"HEADGATE_{name}" in str(told.value)
+
+
 def test_every_key_can_be_set() -> None:
     texts = {
         "bool": "yes",
@@ -71,9 +90,16 @@ def test_every_key_can_be_set() -> None:
         "str": "a.b",
         "str | None": "a.b",
         "list[str] | None": "a.b",
+        "dict[str, str] | None": "send=2/s",
+        "float": "2.5",
     }
     environment = {
         f"HEADGATE_{field.name}": texts[str(field.type)] for field in fields(Conf)
+    } | {
+        "HEADGATE_DRY_RUN": "send,typing",
+        "HEADGATE_HTTP_RATE": "10/s",
+        "HEADGATE_REDIS": "redis://127.0.0.1/0",
+        "HEADGATE_REFUSALS_BEFORE_CLOSE": "8",
     }
     assert set(settings_in(environment)) == {field.name for field in fields(Conf)}
 

@@ -295,7 +295,9 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
         (["--guests"], "set HEADGATE"),
         (["--no-guests"], "set HEADGATE"),
         (["--origin", "https://chat.example.com"], "set ALLOWED_HOSTS"),
-        (["--limit", "send=1/s"], "limits are not built there yet"),
+        (["--limit", "send=1/s"], "set HEADGATE = {'LIMITS': {…}}"),
+        (["--redis", "redis://127.0.0.1"], "set HEADGATE = {'REDIS': …}"),
+        (["--trusted-proxies", "1"], "set HEADGATE = {'TRUSTED_PROXIES': …}"),
     ],
 )
 def test_options_that_settings_stand_for(

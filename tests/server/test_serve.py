@@ -27,8 +27,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from headgate.chat.policies import CAPS, STANDARD
 from headgate.server.cli import main
-from headgate.server.options import POLICIES
 from tests.conftest import Serve
 from tests.processes import stop
 from tests.servers import HeadgateServer, run_headgate
@@ -337,10 +337,11 @@ def test_database_that_lets_nobody_in(tmp_path: Path, postgres_url: str) -> None
         (["--database", "sqlite://"], "names no file"),
         (["--database", "sqlite://:memory:"], "names no file"),
         (["--database", "sqlite://folder/chat.sqlite3"], "names no file"),
-        (["--redis", "redis://127.0.0.1"], "Redis is not built yet"),
+        (["--redis", "localhost:6379"], "is no URL of a Redis"),
         (["--workers", "2"], "only 1 process is built yet"),
         (["--workers", "0"], "only 1 process is built yet"),
-        (["--trusted-proxies", "1"], "not used for anything yet"),
+        (["--trusted-proxies", "-1"], "is no number of proxies"),
+        (["--trusted-proxies", "many"], "is no number of proxies"),
         (["--port", "65536"], "no port from 0 to 65535"),
         (["--port", "-1"], "no port from 0 to 65535"),
         (["--port", "http"], "no port from 0 to 65535"),
@@ -348,11 +349,13 @@ def test_database_that_lets_nobody_in(tmp_path: Path, postgres_url: str) -> None
         (["--origin", "https://chat.example.com/room"], "more than scheme"),
         (["--origin", "https://ada@chat.example.com"], "more than scheme"),
         (["--limit", "send"], "is no limit"),
-        (["--limit", "sned=1/s"], "names are command, connect,"),
+        (["--limit", "sned=1/s"], "There are connect, connect.address,"),
         (["--limit", "send=fast"], "'fast' is no rate"),
         (["--limit", "send=1/fortnight"], "has the period 'fortnight'"),
         (["--limit", "send=0/s"], "lets nothing through"),
         (["--limit", "send="], "is no rate"),
+        (["--limit", "connect.open=2/s"], "is no number of connections"),
+        (["--limit", "push=10/s"], "outgoing throttling is not built yet"),
         (["--speed", "20"], "unrecognized arguments"),
     ],
 )
@@ -386,9 +389,9 @@ def test_password_of_a_bad_url_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_limits_are_taken(serve: Serve) -> None:
-    limits = [f"--limit={name}=1/s:10" for name in POLICIES]
-    server = serve(*limits, "--limit", "send=off")
-    assert server.stderr == "headgate: limits are checked but not enforced yet.\n"
+    limits = [f"--limit={name}=1/s:10" for name in STANDARD]
+    caps = [f"--limit={name}=off" for name in CAPS]
+    assert serve(*limits, *caps, "--limit", "send=off").stderr == ""
 
 
 def test_relative_sqlite_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

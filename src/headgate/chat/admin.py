@@ -14,8 +14,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from headgate.chat import actions
+from headgate.chat.limit_admin import LimitOverrideAdmin
 from headgate.chat.models import Event, Member, Message, Room
 from headgate.chat.people import Actor, actor_for
+from headgate.chat.room_limits import RoomLimits
+from headgate.chat.room_limits_form import RoomForm, limits_to_text
 
 if TYPE_CHECKING:
     _RoomAdmin = admin.ModelAdmin[Room]
@@ -26,13 +29,20 @@ else:  # Django's own classes take no type arguments
     _RoomAdmin = _MemberAdmin = _LogAdmin = admin.ModelAdmin
     _Form = forms.ModelForm
 
-__all__ = ["EventAdmin", "MemberAdmin", "MessageAdmin", "RoomAdmin"]
+__all__ = [
+    "EventAdmin",
+    "LimitOverrideAdmin",
+    "MemberAdmin",
+    "MessageAdmin",
+    "RoomAdmin",
+]
 
 
 @admin.register(Room)
 class RoomAdmin(_RoomAdmin):
     """Rooms; the head and the epoch belong to the log."""
 
+    form = RoomForm
     list_display = ("slug", "title", "kind", "subject", "head")
     list_filter = ("kind",)
     search_fields = ("slug", "title")
@@ -46,6 +56,31 @@ class RoomAdmin(_RoomAdmin):
         """Keep the slug of a room that is in use: links and clients know it."""
         always = ("subject", "head", "epoch")
         return always if obj is None else ("slug", *always)
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Room,
+        form: Any,
+        change: bool,  # noqa: FBT001 - Django's signature
+    ) -> None:
+        """Save a room, and set its limits so that they are told."""
+        if change:
+            form.keep_limits(obj)
+        super().save_model(request, obj, form, change)
+        form.save_limits(obj)
+
+    # What is shown to those who may only look, in the place of the form's fields.
+
+    @admin.display(description=_("slow mode (seconds)"))
+    def slow_mode(self, obj: Room) -> str:
+        """Return a room's slow mode."""
+        return f"{RoomLimits.of(obj.settings).slow_mode_seconds:g}"
+
+    @admin.display(description=_("own limits"))
+    def own_limits(self, obj: Room) -> str:
+        """Return a room's own rates."""
+        return limits_to_text(RoomLimits.of(obj.settings).limits) or "-"
 
     @admin.display(description=_("belongs to"))
     def subject(self, obj: Room) -> str:

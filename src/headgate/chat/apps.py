@@ -22,7 +22,7 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks, signals and what SQLite must be told."""
-        from headgate.chat import checks, path_checks  # noqa: F401
+        from headgate.chat import checks, limit_checks, path_checks  # noqa: F401
         from headgate.chat.access import follow_accounts
 
         follow_accounts()

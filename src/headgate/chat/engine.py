@@ -61,7 +61,7 @@ class Engine:
             told=self.standing.told,
         )
         self.standing.node = self.node
-        self.limit_changes = LimitChanges(self.reader, self.node)
+        self.limit_changes = LimitChanges(self.reader, self.node, self.standing.ask)
         self.filter_threads = self.threads_class()  # for BEFORE_SEND
         self.teller = Teller(self.threads_class())
         # Whether the server stops, so that no answer is begun that would not end.

@@ -7,10 +7,12 @@ the room has seen a change of standing since.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from headgate.chat.conf import conf
 from headgate.chat.history import landed, unread_count
+from headgate.chat.models import Member, Room
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rooms import enter
@@ -92,4 +94,13 @@ def _look_in(
         return rights
     seen = max(rights.read_seq, rights.visible_from - 1)
     known = landed(rights.room_id, actor.key, pending) if pending else {}
+    if rights.kind != Room.Kind.PUBLIC and _is_crowded(rights.room_id):
+        rights = replace(rights, crowded=True)
     return rights, unread_count(rights.room_id, seen), known
+
+
+def _is_crowded(room_id: int) -> bool:
+    """Return whether a room has more members than are told who is typing."""
+    most = conf().TYPING_MAX_MEMBERS
+    members = Member.objects.filter(room_id=room_id, banned=False)
+    return members[: most + 1].count() > most

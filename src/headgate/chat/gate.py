@@ -144,7 +144,7 @@ class Gate:
         own: Mapping[str, str],
     ) -> Policy | None:
         if name == "slow_mode":
-            if rights is None or rights.moderates:
+            if rights is None or rights.exempt:
                 return None
             if name in own:
                 return in_force.policy(name, own)

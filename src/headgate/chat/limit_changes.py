@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from headgate.chat.limits_told import slow_mode_ms
@@ -28,11 +28,20 @@ RETRY_SECONDS = 1.0  # while the database is away
 
 
 class LimitChanges:
-    """Follows notices about limits, for the connections of one node."""
+    """Follows notices about limits, for the connections of one node.
 
-    def __init__(self, reader: Reader, node: Node) -> None:
+    Args:
+        reader: Where the database is read.
+        node: Whose connections they are.
+        ask: Has it decided again what somebody may do in a room.
+    """
+
+    def __init__(
+        self, reader: Reader, node: Node, ask: Callable[[Watch], None]
+    ) -> None:
         self._reader = reader
         self._node = node
+        self._ask = ask
         self._rooms: set[int] = set()
         self._people = False
         self._wake = asyncio.Event()
@@ -74,8 +83,13 @@ class LimitChanges:
         for watch in self._node.hub.live_watches(room_id):
             before = watch.rights
             if isinstance(before, Rights) and before.limits != limits:
-                watch.rights = replace(before, limits=limits)
+                slow = limits.slow_mode_seconds > 0
+                watch.rights = replace(
+                    before, limits=limits, exempt=slow and before.exempt
+                )
                 tell_slow_mode(self._node, watch, before)
+                if slow and not before.limits.slow_mode_seconds:
+                    self._ask(watch)  # whether they are exempt
 
     async def close(self) -> None:
         """Stop following."""
@@ -86,11 +100,10 @@ class LimitChanges:
 def tell_slow_mode(node: Node, watch: Watch, before: Rights) -> None:
     """Tell a watcher the room's slow mode, if it is for them other than before."""
     now: Rights = watch.rights
-    was = slow_mode_ms(before), before.moderates
-    if was == (slow_mode_ms(now), now.moderates):
+    if (slow_mode_ms(before), before.exempt) == (slow_mode_ms(now), now.exempt):
         return
     push = RoomChanged(
-        room=now.slug, slow_mode_ms=slow_mode_ms(now) or 0, exempt=now.moderates
+        room=now.slug, slow_mode_ms=slow_mode_ms(now) or 0, exempt=now.exempt
     )
     frame = Shared(push).frame(watch.connection.mode)
     if frame is not None:

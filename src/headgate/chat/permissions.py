@@ -23,6 +23,7 @@ from headgate.protocol.codes import Code
 
 __all__ = [
     "MESSAGE_OPERATIONS",
+    "MODERATION_OPERATIONS",
     "ROOM_OPERATIONS",
     "Allow",
     "Deny",
@@ -32,9 +33,11 @@ __all__ = [
     "rights_in",
 ]
 
-# Decided once for a room, and for each message.
-ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read", "moderate")
+# Decided once for a room; for each message.
+ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read")
 MESSAGE_OPERATIONS = ("edit", "delete")
+# Decided when it is asked for.
+MODERATION_OPERATIONS = ("moderate",)
 
 _MODERATORS = frozenset({Member.Role.OWNER, Member.Role.MODERATOR})
 
@@ -62,7 +65,7 @@ class Permissions:
         room: Room,
         message: Message | None = None,
     ) -> Allow | Deny:
-        """Decide one operation of `ROOM_OPERATIONS` or `MESSAGE_OPERATIONS`.
+        """Decide one of the operations that are listed above.
 
         `moderate` is to set the room's slow mode, and not to be held to it.
         `message` is given for operations on a message. What is forbidden to see is
@@ -121,9 +124,10 @@ def can(
     """Decide one operation: the one function that every door goes through.
 
     Raises:
-        ValueError: For an operation that is in neither list.
+        ValueError: For an operation that is in no list.
     """
-    if operation not in (MESSAGE_OPERATIONS if message else ROOM_OPERATIONS):
+    of_room = (*ROOM_OPERATIONS, *MODERATION_OPERATIONS)
+    if operation not in (MESSAGE_OPERATIONS if message else of_room):
         raise ValueError(f"there is no operation {operation!r} here")
     _forget_standings(room)
     return _decided(actor, operation, room, message)
@@ -161,13 +165,12 @@ class Rights:
     visible_from: int
     read_seq: int
     limits: RoomLimits
-    # Whether there are too many members to tell them who is typing.
-    crowded: bool
-
-    @property
-    def moderates(self) -> bool:
-        """Whether they moderate the room."""
-        return isinstance(self.decisions["moderate"], Allow)
+    # Whether there are too many members to tell them who is typing, as it was when
+    # they came in.
+    crowded: bool = False
+    # Whether they need not wait in slow mode; asked for only where there is one, since
+    # it may take the database to know.
+    exempt: bool = False
 
     def denial(self, operation: str) -> Deny | None:
         """Return why an operation may not be done, or None where it may."""
@@ -180,6 +183,10 @@ def rights_in(actor: Actor, room: Room) -> Rights:
     rules: Any = permissions()
     _forget_standings(room)
     member = rules.member(actor, room)
+    limits = RoomLimits.of(room.settings)
+    exempt = limits.slow_mode_seconds > 0 and isinstance(
+        _decided(actor, "moderate", room), Allow
+    )
     return Rights(
         room_id=room.pk,
         decided_at=room.head,
@@ -189,13 +196,6 @@ def rights_in(actor: Actor, room: Room) -> Rights:
         decisions={name: _decided(actor, name, room) for name in ROOM_OPERATIONS},
         visible_from=1 if member is None else member.visible_from_seq,
         read_seq=0 if member is None else member.read_seq,
-        limits=RoomLimits.of(room.settings),
-        crowded=room.kind != Room.Kind.PUBLIC and _is_crowded(room),
+        limits=limits,
+        exempt=exempt,
     )
-
-
-def _is_crowded(room: Room) -> bool:
-    """Return whether a room has more members than are told who is typing."""
-    most = conf().TYPING_MAX_MEMBERS
-    members = Member.objects.filter(room_id=room.pk, banned=False)
-    return members[: most + 1].count() > most

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headgate.chat.limit_changes import tell_slow_mode
 from headgate.chat.models import AccessChange
 from headgate.chat.notices import Notice
-from headgate.chat.permissions import Deny
+from headgate.chat.permissions import Deny, Rights
 from headgate.chat.profiles import outdate
 from headgate.chat.reader import Reader
 from headgate.chat.recheck import Account, Answer, Recheck
@@ -214,8 +215,9 @@ class Standing:
             return  # left meanwhile
         if isinstance(answer.rights, Deny):
             self._cut(watch, watch.rights.slug, (), answer.rights)
-        else:
-            before, watch.rights = watch.rights, answer.rights
+        elif answer.rights is not None:
+            before: Rights = watch.rights
+            watch.rights = replace(answer.rights, crowded=before.crowded)
             if self.node is not None:
                 tell_slow_mode(self.node, watch, before)
 

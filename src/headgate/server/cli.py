@@ -49,7 +49,7 @@ def add_verbs(
 
     With `project` they are as they must be where the settings of one are in force.
     """
-    from headgate.server import replay, table_import
+    from headgate.server import limits_verb, replay, table_import
     from headgate.server.options import add_data_arguments, add_serve_arguments
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
@@ -99,7 +99,13 @@ def add_verbs(
     )
     table_import.add_arguments(importing, project=project)
     importing.set_defaults(run=_import)
-    return [serving, replaying, user, importing]
+
+    limits = add_verb(
+        "limits", "show what is limited and who is refused, or reset them"
+    )
+    limits_verb.add_arguments(limits, project=project)
+    limits.set_defaults(run=_limits)
+    return [serving, replaying, user, importing, limits]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,6 +170,12 @@ def _import(options: argparse.Namespace) -> int:
     from headgate.server.table_import import import_table
 
     return import_table(options)
+
+
+def _limits(options: argparse.Namespace) -> int:
+    from headgate.server.limits_verb import show_limits
+
+    return show_limits(options)
 
 
 if __name__ == "__main__":

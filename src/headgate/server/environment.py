@@ -5,11 +5,12 @@ Each key of `HEADGATE` has one, for servers that are set up by their environment
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from headgate.chat.conf import Conf, mistakes
+from headgate.chat.limit_checks import limit_mistakes
 from headgate.server.exits import EXIT_USAGE, CannotStart
 
 __all__ = ["PREFIX", "settings_in"]
@@ -43,6 +44,10 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, Any]:
                 EXIT_USAGE,
             )
         found[field.name] = value
+    for mistake in limit_mistakes(Conf(**found)):
+        raise CannotStart(
+            f"The environment says {PREFIX}{mistake.what} {mistake.hint}", EXIT_USAGE
+        )
     return found
 
 
@@ -50,6 +55,8 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, Any]:
 _EXPECTED = {
     "bool": "Write yes or no.",
     "int": "Write a whole number above 0.",
+    "float": "Write a number above 0.",
+    "dict[str, str] | None": "Write NAME=RATE, with commas: send=2/s,typing=off.",
     "str": "Write a text.",
     "str | None": "Write a text, or leave it out.",
     "list[str] | None": "Write texts with commas between them, or leave it out.",
@@ -58,11 +65,40 @@ _EXPECTED = {
 
 def _value(text: str, kind: str) -> Any:
     """Return what a text stands for; itself where it is nothing of that kind."""
-    if kind == "bool":
-        return _WORDS.get(text.lower(), text)
-    if kind == "int":
-        digits = text.replace("_", "")
-        return int(digits) if digits.isascii() and digits.isdecimal() else text
-    if kind == "list[str] | None":
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return text
+    return _READERS.get(kind, str)(text)
+
+
+def _word(text: str) -> bool | str:
+    return _WORDS.get(text.lower(), text)
+
+
+def _whole(text: str) -> int | str:
+    digits = text.replace("_", "")
+    return int(digits) if digits.isascii() and digits.isdecimal() else text
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _texts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _pairs(text: str) -> dict[str, str] | str:
+    pairs = [part.partition("=") for part in _texts(text)]
+    if not all(equals for _, equals, _ in pairs):
+        return text
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "bool": _word,
+    "int": _whole,
+    "float": _number,
+    "list[str] | None": _texts,
+    "dict[str, str] | None": _pairs,
+}

@@ -10,31 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from headgate.limits.rates import Rate
-
 __all__ = [
     "DEFAULT_DATA",
-    "POLICIES",
     "ServeOptions",
     "add_data_arguments",
     "add_serve_arguments",
 ]
 
-# The policies of the design; a name that is none of them is a slip of the pen.
-POLICIES = (
-    "command",
-    "connect",
-    "connect.address",
-    "external",
-    "history",
-    "push",
-    "send",
-    "send.all",
-    "slow_mode",
-    "typing",
-)
-
 _MAX_PORT = 65535
+_MOST_PROXIES = 20
 DEFAULT_DATA = Path("headgate-data")
 _is_app = re.compile(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*").fullmatch
 
@@ -46,7 +30,9 @@ _SETTINGS = {
     "--guests": "set HEADGATE = {'GUESTS': …, 'MAKE_ROOMS': …}",
     "--no-guests": "set HEADGATE = {'GUESTS': …, 'MAKE_ROOMS': …}",
     "--origin": "set ALLOWED_HOSTS and CSRF_TRUSTED_ORIGINS",
-    "--limit": "limits are not built there yet",
+    "--limit": "set HEADGATE = {'LIMITS': {…}}",
+    "--redis": "set HEADGATE = {'REDIS': …}",
+    "--trusted-proxies": "set HEADGATE = {'TRUSTED_PROXIES': …}",
 }
 
 
@@ -65,7 +51,9 @@ class ServeOptions:
     guests: bool | None = None  # as the environment says
     demo: bool = False
     origins: tuple[str, ...] = ()
-    limits: tuple[tuple[str, Rate | None], ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
+    redis: str | None = None
+    trusted_proxies: int | None = None  # as the environment says
     app: str | None = None
     project: bool = False
 
@@ -88,6 +76,8 @@ class ServeOptions:
             demo=given.demo,
             origins=tuple(given.origin or ()),
             limits=tuple(given.limit or ()),
+            redis=given.redis,
+            trusted_proxies=given.trusted_proxies,
             app=given.app,
             project=given.project,
         )
@@ -146,10 +136,10 @@ def add_serve_arguments(
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=_port, default=8000, help="0 picks a free one (%(default)s)")
-    add("--redis", type=_redis, metavar="URL", help="not built yet")
     add("--workers", type=_workers, default=1, metavar="N", help="only 1 is built yet")
     if project:
         _add_ruled(parser, "--guests", "--no-guests", "--origin", "--limit")
+        _add_ruled(parser, "--redis", "--trusted-proxies")
     else:
         _add_settings_arguments(parser)
     add(
@@ -157,9 +147,6 @@ def add_serve_arguments(
         action=argparse.BooleanOptionalAction,
         default=False,
         help="make the rooms general, help and random",
-    )
-    add(
-        "--trusted-proxies", type=_proxies, default=0, metavar="N", help="not built yet"
     )
     add(
         "--app",
@@ -190,7 +177,19 @@ def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
         type=_limit,
         action="append",
         metavar="NAME=RATE|off",
-        help="a policy's rate, such as send=2/s:10 (checked; not enforced yet)",
+        help="a policy's rate, such as send=2/s:10 or typing=off",
+    )
+    add(
+        "--redis",
+        type=_redis,
+        metavar="URL",
+        help="redis://host:6379/0, where limits are counted for several servers",
+    )
+    add(
+        "--trusted-proxies",
+        type=_proxies,
+        metavar="N",
+        help="how many proxies of your own stand before the server (0)",
     )
 
 
@@ -244,19 +243,19 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _limit(text: str) -> tuple[str, Rate | None]:
+def _limit(text: str) -> tuple[str, str]:
+    # Imported here: what it needs of Django is not there without the extra `server`.
+    from headgate.chat.policies import policy_mistake
+
     name, equals, rate = text.partition("=")
-    if not equals or name not in POLICIES:
+    if not equals:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no limit. Write NAME=RATE or NAME=off, such as send=2/s:10; "
-            f"names are {', '.join(POLICIES)}.",
+            f"{text!r} is no limit. Write NAME=RATE or NAME=off, such as send=2/s:10.",
         )
-    if rate == "off":
-        return name, None
-    try:
-        return name, Rate.parse(rate)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
+    mistake = policy_mistake(name, rate)
+    if mistake is not None:
+        raise argparse.ArgumentTypeError(mistake)
+    return name, rate
 
 
 def _workers(text: str) -> int:
@@ -266,17 +265,20 @@ def _workers(text: str) -> int:
 
 
 def _proxies(text: str) -> int:
-    if text != "0":
+    if not text.isascii() or not text.isdigit() or int(text) > _MOST_PROXIES:
         raise argparse.ArgumentTypeError(
-            "addresses behind proxies are not used for anything yet; leave it at 0.",
+            f"{text!r} is no number of proxies from 0 to {_MOST_PROXIES}.",
         )
-    return 0
+    return int(text)
 
 
-def _redis(_text: str) -> str:
-    raise argparse.ArgumentTypeError(
-        "Redis is not built yet; one process needs none.",
-    )
+def _redis(url: str) -> str:
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise argparse.ArgumentTypeError(
+            "is no URL of a Redis or Valkey. Write redis://host:6379/0, rediss://… "
+            "with TLS, or unix:///path/to/socket.",
+        )
+    return url
 
 
 def _app(text: str) -> str:

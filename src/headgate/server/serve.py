@@ -54,8 +54,6 @@ def _stand_alone(options: ServeOptions) -> Any:
         level=logging.WARNING,
     )
     set_up(options)
-    if options.limits:
-        print("headgate: limits are checked but not enforced yet.", file=sys.stderr)
     # Imported when Django is set up.
     from headgate.server.asgi import build_application
 

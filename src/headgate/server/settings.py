@@ -86,6 +86,12 @@ def _chat_settings(options: ServeOptions) -> dict[str, Any]:
     found = settings_in(os.environ)
     if options.guests is not None:
         found |= {"GUESTS": options.guests, "MAKE_ROOMS": options.guests}
+    if options.limits:
+        found["LIMITS"] = {**found.get("LIMITS", {}), **dict(options.limits)}
+    if options.redis is not None:
+        found["REDIS"] = options.redis
+    if options.trusted_proxies is not None:
+        found["TRUSTED_PROXIES"] = options.trusted_proxies
     return found
 
 

@@ -16,6 +16,7 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
+from headgate.limits.report_files import VARIABLE
 from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.settings import build_settings
@@ -27,8 +28,12 @@ DEMO_ROOMS = {"general": "General", "help": "Help", "random": "Random"}
 
 
 def set_up(options: ServeOptions) -> None:
-    """Make the data folder and the key, configure Django, migrate the database."""
+    """Make the data folder and the key, configure Django, migrate the database.
+
+    Whom its processes refuse, they report in the data folder, if in files at all.
+    """
     _make_folder(options.data)
+    os.environ.setdefault(VARIABLE, str(options.data.absolute() / "limits"))
     with _one_at_a_time(options.data):
         key = _secret_key(options.data)
         settings.configure(**build_settings(options, key))

@@ -21,7 +21,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import apply_mask  # type: ignore[attr-defined] # C or Python
 
-from headgate.chat.consumer import DIRECT_TEXTS, READY_FRAMES
+from headgate.chat.consumer import DIRECT_TEXTS, READY_FRAMES, REST_KEEPALIVE
 from headgate.server.ready_frames import ReadyFrameSink
 
 __all__ = ["ChatWebSocketProtocol"]
@@ -186,6 +186,7 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][READY_FRAMES] = self._make_sink
             scope["extensions"][DIRECT_TEXTS] = self._listen
+            scope["extensions"][REST_KEEPALIVE] = self._rest_keepalive
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message; an answer other than 101 ends the handshake, too.
@@ -196,6 +197,15 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         answered = message["type"] == "websocket.http.response.body"
         if answered and not message.get("more_body", False):
             self.handshake_complete = True
+
+    def _rest_keepalive(self, resting: bool) -> None:  # noqa: FBT001 - the consumer's call
+        """Send no pings while the socket is not read, or begin again.
+
+        The answer to a ping would not be read, and uvicorn close with 1011.
+        """
+        self.stop_keepalive()
+        if not resting and not self.disconnected and not self.close_sent:
+            self.start_keepalive()
 
     def _make_sink(self) -> ReadyFrameSink:
         self._sink = ReadyFrameSink(self)

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 # Every operation about a room: its method, the path below the room, and a body.
 OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "", None),
+    ("PATCH", "", {"slow_mode_ms": 1000}),
     ("GET", "/messages", None),
     ("GET", "/messages?before=5&limit=3", None),
     ("GET", "/events?after=1", None),
@@ -299,7 +300,7 @@ METHODS = {
     "/api/v1/connect": "OPTIONS, POST",
     "/api/v1/limits": "GET, OPTIONS",
     "/api/v1/rooms": "GET, OPTIONS",
-    "/api/v1/rooms/general": "GET, OPTIONS",
+    "/api/v1/rooms/general": "GET, OPTIONS, PATCH",
     "/api/v1/rooms/general/messages": "GET, OPTIONS, POST",
     "/api/v1/rooms/general/messages/1": "DELETE, OPTIONS, PATCH",
     "/api/v1/rooms/general/events": "GET, OPTIONS",

@@ -153,6 +153,7 @@ async def connect(request: HttpRequest) -> HttpResponse:
     **described(
         "Get what is left of one's limits",
         {200: ("The policies that apply, and what is left.", examples.LIMITS)},
+        *_FORBIDDEN,
         query={"room": ("room", "With those of this room, too.")},
     ),
 )

@@ -17,6 +17,7 @@ from pydantic import WithJsonSchema
 
 from headgate.chat.http import schemas as api_schemas
 from headgate.chat.http.problems import PROBLEM, Problem, problem_of
+from headgate.chat.http.schemas import MAX_SLOW_MODE_MS
 from headgate.chat.identity import GUEST_HEADER
 from headgate.protocol import commands
 from headgate.protocol.codec import error
@@ -99,6 +100,13 @@ def components() -> dict[str, Any]:
     schemas = dict(found)
     for name, (command, by_url) in _BODIES.items():
         schemas[name] = _body(command, by_url) | {"title": name}
+    # Two ranges, which the struct's field cannot say.
+    schemas["RoomChange"]["properties"]["slow_mode_ms"] = {
+        "anyOf": [
+            {"const": 0},
+            {"type": "integer", "minimum": 1000, "maximum": MAX_SLOW_MODE_MS},
+        ],
+    }
     for schema in schemas.values():
         schema["description"] = inspect.cleandoc(schema["description"])
     return {

@@ -1,0 +1,149 @@
+"""System checks of what the settings say about limits: `headgate.E004` to `E007`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from headgate.chat.conf import Conf, conf, mistakes
+from headgate.chat.policies import CAPS, LATER, STANDARD, policy_mistake
+from headgate.limits.policy import Policy
+
+__all__ = [
+    "LimitMistake",
+    "check_limits",
+    "check_shared",
+    "check_throttling",
+    "limit_mistakes",
+]
+
+_SCHEMES = frozenset({"redis", "rediss", "unix"})
+
+
+class LimitMistake(NamedTuple):
+    """What is wrong, what to do, and the check's id."""
+
+    what: str
+    hint: str
+    check_id: str
+
+
+@register()
+def check_limits(**_: Any) -> list[CheckMessage]:
+    """Check names, rates and numbers of limits."""
+    if mistakes(getattr(settings, "HEADGATE", {})):
+        return []  # headgate.E001 says what to mend first
+    return [
+        Error(each.what, hint=each.hint, id=each.check_id)
+        for each in limit_mistakes(conf())
+    ]
+
+
+def limit_mistakes(given: Conf) -> list[LimitMistake]:
+    """Return what is wrong with the limits that are set."""
+    return [
+        *_policies(given.LIMITS or {}),
+        *_dry_runs(given.DRY_RUN or ()),
+        *_ladder(given),
+        *_http_rate(given.HTTP_RATE),
+        *_redis(given.REDIS),
+    ]
+
+
+def _policies(limits: Mapping[str, Any]) -> Iterator[LimitMistake]:
+    hint = 'Write HEADGATE = {"LIMITS": {"send": "2/s:20", "typing": "off"}}.'
+    for name, rate in limits.items():
+        mistake = policy_mistake(name, rate)
+        if mistake is not None:
+            yield LimitMistake(f"LIMITS: {mistake}", hint, "headgate.E004")
+
+
+def _dry_runs(names: Any) -> Iterator[LimitMistake]:
+    hint = f"Policies with a rate are {', '.join(STANDARD)}."
+    for name in names:
+        if name in CAPS:
+            what = f"DRY_RUN: {name} is no rate, and cannot be tried out."
+        elif name in LATER:
+            what = f"DRY_RUN: {name}: {LATER[name]}."
+        elif name not in STANDARD:
+            what = f"DRY_RUN: there is no policy {name!r}."
+        else:
+            continue
+        yield LimitMistake(what, hint, "headgate.E004")
+
+
+def _ladder(given: Conf) -> Iterator[LimitMistake]:
+    if given.REFUSALS_BEFORE_CLOSE <= given.REFUSALS_BEFORE_PAUSE:
+        yield LimitMistake(
+            f"REFUSALS_BEFORE_CLOSE is {given.REFUSALS_BEFORE_CLOSE}, which is not "
+            f"more than REFUSALS_BEFORE_PAUSE, {given.REFUSALS_BEFORE_PAUSE}: nobody "
+            "would be paused before they are closed.",
+            "Choose a larger number; the defaults are 300 and 20.",
+            "headgate.E005",
+        )
+
+
+def _http_rate(rate: str | None) -> Iterator[LimitMistake]:
+    if rate is None:
+        return
+    try:
+        Policy("http", rate)
+    except ValueError as exc:
+        yield LimitMistake(f"HTTP_RATE: {exc}", "Such as 600/min.", "headgate.E006")
+
+
+def _redis(url: str | None) -> Iterator[LimitMistake]:
+    if url is None:
+        return
+    hint = "Write redis://host:6379/0, rediss://… with TLS, or unix:///path/to/socket."
+    if urlsplit(url).scheme not in _SCHEMES:
+        # Not the URL itself: there may be a password in it.
+        yield LimitMistake("REDIS is no URL of a Redis.", hint, "headgate.E007")
+    elif find_spec("redis") is None:
+        yield LimitMistake(
+            "REDIS is set, and the package for it is not installed.",
+            "pip install 'headgate[redis]'",
+            "headgate.E007",
+        )
+
+
+@register()
+def check_shared(**_: Any) -> list[CheckMessage]:
+    """Check that several processes count limits in one place."""
+    if mistakes(getattr(settings, "HEADGATE", {})):
+        return []
+    given = conf()
+    told = os.environ.get("WEB_CONCURRENCY", "")  # gunicorn's and uvicorn's
+    processes = max(given.PROCESSES, int(told) if told.isdecimal() else 1)
+    found: list[CheckMessage] = []
+    if given.REDIS is None and given.THROTTLING_ENABLED and processes > 1:
+        found.append(
+            checks.Warning(
+                f"{processes} processes serve, and each counts limits by itself: "
+                f"somebody may do up to {processes} times as much as is set.",
+                hint='Set HEADGATE = {"REDIS": "redis://…"}, which all of them share.',
+                id="headgate.W005",
+            ),
+        )
+    return found
+
+
+@register(Tags.security, deploy=True)
+def check_throttling(**_: Any) -> list[CheckMessage]:
+    """Check before a deployment that anything is limited at all."""
+    if mistakes(getattr(settings, "HEADGATE", {})) or conf().THROTTLING_ENABLED:
+        return []
+    return [
+        checks.Warning(
+            "Nothing is limited: THROTTLING_ENABLED is False.",
+            hint="Take it out of HEADGATE before strangers come.",
+            id="headgate.W006",
+        ),
+    ]

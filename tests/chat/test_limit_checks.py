@@ -1,0 +1,98 @@
+"""System checks of limits: each mistake has an id and says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from headgate.chat.limit_checks import check_limits, check_shared, check_throttling
+
+
+@pytest.mark.parametrize(
+    ("given", "check_id", "expected"),
+    [
+        ({"LIMITS": {"sned": "1/s"}}, "E004", "There is no policy 'sned' here"),
+        ({"LIMITS": {"send": "fast"}}, "E004", "'fast' is no rate"),
+        ({"LIMITS": {"send": "0/s"}}, "E004", "lets nothing through"),
+        ({"LIMITS": {"connect.open": "many"}}, "E004", "no number of connections"),
+        ({"LIMITS": {"push": "10/s"}}, "E004", "not built yet"),
+        ({"DRY_RUN": ["sned"]}, "E004", "no policy 'sned'"),
+        ({"DRY_RUN": ["connect.open"]}, "E004", "no rate"),
+        ({"DRY_RUN": ["push"]}, "E004", "not built yet"),
+        ({"REFUSALS_BEFORE_CLOSE": 20}, "E005", "nobody would be paused"),
+        ({"HTTP_RATE": "fast"}, "E006", "'fast' is no rate"),
+        ({"REDIS": "localhost:6379"}, "E007", "no URL of a Redis"),
+    ],
+)
+def test_each_mistake_is_found(
+    settings: Settings, given: dict[str, Any], check_id: str, expected: str
+) -> None:
+    settings.HEADGATE = given
+    (found,) = check_limits()
+
+    assert found.id == f"headgate.{check_id}"
+    assert expected in found.msg
+    assert found.hint
+
+
+def test_a_password_is_not_shown(settings: Settings) -> None:
+    settings.HEADGATE = {"REDIS": "http://user:secret@host"}
+    (found,) = check_limits()
+
+    assert "secret" not in f"{found.msg}{found.hint}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"LIMITS": {"send": "2/s:20", "typing": "off", "connect.open": "3"}},
+        {"DRY_RUN": ["send"], "HTTP_RATE": "600/min"},
+        {"REDIS": "redis://127.0.0.1:6379/0", "PROCESSES": 4},
+        {"LIMITS": 5},  # which is headgate.E001's
+    ],
+)
+def test_what_is_right_is_left_alone(
+    settings: Settings, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    settings.HEADGATE = given
+
+    assert check_limits() == []
+    assert check_shared() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "concurrency", "warned"),
+    [
+        ({"PROCESSES": 4}, "", True),
+        ({}, "4", True),
+        ({}, "1", False),
+        ({}, "many", False),
+        ({"PROCESSES": 4, "REDIS": "redis://127.0.0.1"}, "", False),
+        ({"PROCESSES": 4, "THROTTLING_ENABLED": False}, "", False),
+    ],
+)
+def test_processes_without_a_store_that_they_share(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    concurrency: str,
+    *,
+    warned: bool,
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", concurrency)
+    settings.HEADGATE = given
+    found = check_shared()
+
+    assert [each.id for each in found] == (["headgate.W005"] if warned else [])
+
+
+def test_nothing_limited_is_said_before_a_deployment(settings: Settings) -> None:
+    settings.HEADGATE = {"THROTTLING_ENABLED": False}
+    assert [each.id for each in check_throttling()] == ["headgate.W006"]
+
+    settings.HEADGATE = {}
+    assert check_throttling() == []
