@@ -17,7 +17,10 @@ from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
 
 from headgate.chat.consumer import DIRECT_TEXTS
-from headgate.server.websocket_protocol import ChatWebSocketProtocol
+from headgate.server.websocket_protocol import (
+    MOST_AT_ONCE,
+    ChatWebSocketProtocol,
+)
 
 MAX_SIZE = 2000
 REQUEST = (
@@ -28,12 +31,14 @@ REQUEST = (
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written; reading is never held up."""
+    """Keeps what is written, and whether it is to be read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
         self.closed = False
+        self.reading = asyncio.Event()
+        self.reading.set()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -43,13 +48,16 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+        self.reading.set()
 
     def is_closing(self) -> bool:
         return self.closed
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading.clear()
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading.set()
 
 
 async def outcome(
@@ -105,10 +113,12 @@ async def outcome(
     await accepted.wait()
     head = len(transport.written)
     for chunk in chunks:
+        await transport.reading.wait()
         if transport.closed:
             break
         protocol.data_received(chunk)
         await asyncio.sleep(0)
+    await transport.reading.wait()
     if not transport.closed:
         protocol.eof_received()
     protocol.connection_lost(None)
@@ -238,6 +248,7 @@ async def test_reading_is_paused_only_for_what_is_not_taken() -> None:
     class Watched(Transport):
         def pause_reading(self) -> None:
             paused.append(heard[-1])
+            super().pause_reading()
 
     heard: list[str] = []
 
@@ -284,3 +295,88 @@ async def test_too_large_a_text_closes_with_1009() -> None:
 
     assert [message["type"] for message in got] == ["websocket.disconnect"]
     assert (1009).to_bytes(2, "big") in written
+
+
+async def test_one_who_sends_many_at_once_is_read_in_turns() -> None:
+    """Others get their turn meanwhile, and no more than one read is kept."""
+    heard: list[str] = []
+    calls: list[str] = []
+
+    class Watched(Transport):
+        def pause_reading(self) -> None:
+            super().pause_reading()
+            calls.append("pause")
+
+        def resume_reading(self) -> None:
+            super().resume_reading()
+            calls.append("resume")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        scope["extensions"][DIRECT_TEXTS](lambda text: heard.append(text) is None)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    config = Config(app, ws_ping_interval=None, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    protocol = ChatWebSocketProtocol(config, state, {})
+    protocol.connection_made(Watched())
+    protocol.data_received(REQUEST)
+    for _ in range(3):  # the application waits
+        await asyncio.sleep(0)
+    texts = [f"{number}" for number in range(3 * MOST_AT_ONCE + 5)]
+    chunk = b"".join(
+        frame(0x81, text.encode(), mask=b"abcd", wide=False) for text in texts
+    )
+    turns = []
+    protocol.data_received(chunk)
+    while len(heard) < len(texts):
+        turns.append(len(heard))
+        await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    await asyncio.gather(*state.tasks)
+
+    assert turns == [MOST_AT_ONCE, 2 * MOST_AT_ONCE, 3 * MOST_AT_ONCE]
+    assert heard == texts
+    assert calls == ["pause", "resume"]
+
+
+async def test_what_is_not_taken_waits_as_it_came() -> None:
+    """An application that is busy has one message waiting for it, not thousands."""
+    data = frame(0x81, b"hi", mask=b"abcd", wide=False) * 1000
+    go_on = asyncio.Event()
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        got.append(await receive())
+        await go_on.wait()
+        while got[-1]["type"] != "websocket.disconnect":
+            got.append(await receive())
+
+    config = Config(app, ws_ping_interval=None, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    protocol = ChatWebSocketProtocol(config, state, {})
+    protocol.connection_made(Transport())
+    protocol.data_received(REQUEST)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    protocol.data_received(data)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    waiting = len(protocol.queue._events)
+    go_on.set()
+    while len(got) < 1000:  # noqa: ASYNC110 - the application's loop, not ours
+        await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    await asyncio.gather(*state.tasks)
+
+    assert waiting == 1
+    assert [each["type"] for each in got] == [
+        *["websocket.receive"] * 1000,
+        "websocket.disconnect",
+    ]
