@@ -6,10 +6,10 @@ DATA = headgate-data
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint replay bench
+.PHONY: help setup run test soak lint replay bench bench-limiter
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## make .venv with all that the tests need, and install what is missing
 	@scripts/setup all
@@ -35,3 +35,7 @@ replay: ## play a real stream's traffic through a server and fail if anything is
 bench: ## measure messages saved per CPU-second, beside a plain Channels chat
 	@scripts/setup all
 	@exec .venv/bin/python -m benchmarks.save
+
+bench-limiter: ## measure the limiter's decisions per second, beside two other packages
+	@scripts/setup all
+	@exec .venv/bin/python -m benchmarks.limiter

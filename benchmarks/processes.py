@@ -10,12 +10,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+# Options of `headgate serve` with which limits are decided as ever and refuse nothing:
+# what they cost is measured, and a benchmark's people may be fast and many.
+WIDE_LIMITS = (
+    *("--limit", "send=1000000/s"),
+    *("--limit", "send.all=1000000/s"),
+    *("--limit", "command=1000000/s"),
+    *("--limit", "history=1000000/s"),
+    *("--limit", "connect=1000000/s"),
+    *("--limit", "connect.open=off"),
+    *("--limit", "connect.address=1000000/s"),
+    *("--limit", "connect.address.open=off"),
+)
 
 
 def free_port() -> int:
@@ -39,8 +53,12 @@ def memory_bytes(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, port: int) -> Iterator[int]:
+def running(
+    *arguments: str, port: int, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run a Python module as a server until the block ends; yields its pid.
+
+    `env` is its environment, which is ours if it is left out.
 
     Where there are two cores, the server has one to itself and the load the other:
     so neither is measured by what the other does.
@@ -49,6 +67,7 @@ def running(*arguments: str, port: int) -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=subprocess.DEVNULL,
+        env=env,
     )
     if len(cores) > 1:
         os.sched_setaffinity(process.pid, cores[:1])

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.processes import (
+    WIDE_LIMITS,
     cpu_seconds,
     free_port,
     machine,
@@ -37,7 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        serve = ["headgate", "serve", "--guests", "--port", str(port)]
+        serve = ["headgate", "serve", "--guests", *WIDE_LIMITS, "--port", str(port)]
         with running(*serve, "--data", f"{folder}/data", port=port) as pid:
             before = cpu_seconds(pid)
             played = subprocess.run(

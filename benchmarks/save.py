@@ -22,7 +22,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.processes import cpu_seconds, free_port, machine, running
+from benchmarks.processes import (
+    WIDE_LIMITS,
+    cpu_seconds,
+    free_port,
+    machine,
+    running,
+)
 from benchmarks.sockets import Socket
 
 ROOMS = 64
@@ -139,7 +145,7 @@ async def measure(
 SYSTEMS = {
     "channels and the ORM": ("benchmarks.peers.channels_chat",),
     "the same, SQLite tuned": ("benchmarks.peers.channels_chat", "--tuned"),
-    "headgate": ("headgate", "serve", "--guests"),
+    "headgate": ("headgate", "serve", "--guests", *WIDE_LIMITS),
 }
 
 

@@ -82,13 +82,15 @@ class Socket(asyncio.Protocol):
         mark: bytes,
         counted: Callable[[Socket, int], None],
         subprotocol: str | None = None,
+        source: str = "127.0.0.1",
     ) -> Socket:
-        """Connect to 127.0.0.1 and shake hands."""
+        """Connect to 127.0.0.1 from an address of this machine, and shake hands."""
         loop = asyncio.get_running_loop()
         _, socket = await loop.create_connection(
             lambda: cls(mark, counted),
             "127.0.0.1",
             port,
+            local_addr=(source, 0),
         )
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [

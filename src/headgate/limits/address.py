@@ -27,7 +27,7 @@ def client_address(scope: Mapping[str, Any], trusted_proxies: int = 0) -> str:
             through them, and the address of the connection counts.
     """
     client = scope.get("client")
-    direct = str(client[0]) if client else NOWHERE
+    direct = str(client[0] or NOWHERE) if client else NOWHERE
     if trusted_proxies <= 0:
         return direct
     seen = forwarded(
@@ -49,17 +49,22 @@ def address_key(address: str) -> str:
     IPv4 as it is, also where it is written as IPv6; IPv6 by its first 64 bits, since
     whoever has one address there has all of those. What is no address is itself.
     """
-    text = address.strip("[]").partition("%")[0]
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        without_port, _, port = text.rpartition(":")
-        if without_port and port.isdigit():
-            return address_key(without_port)
-        return text[:64] or NOWHERE
+    found = _parsed(address)
+    if found is None:
+        without_port, _, port = address.rpartition(":")
+        found = _parsed(without_port) if port.isdigit() else None
+    if found is None:
+        return address.strip()[:64] or NOWHERE
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
-        network = ipaddress.IPv6Network((found, _IPV6_PREFIX), strict=False)
-        return str(network)
+        return str(ipaddress.IPv6Network((found, _IPV6_PREFIX), strict=False))
     return str(found)
+
+
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an address without its brackets and zone, or None."""
+    try:
+        return ipaddress.ip_address(text.strip().strip("[]").partition("%")[0])
+    except ValueError:
+        return None

@@ -14,6 +14,7 @@ from headgate.limits.decision import Decision, DegradedDecision
 from headgate.limits.memory import MemoryStore
 from headgate.limits.policy import Charge, Policy
 from headgate.limits.rates import Rate
+from headgate.limits.store import Note, ignore
 
 __all__ = ["Away"]
 
@@ -23,14 +24,20 @@ class Away:
 
     Args:
         processes: How many processes share the limits: each has that part of them, so
-            that together they let through no more than the limit.
+            that together they let through no more than the limit. Where the part is
+            less than one charge, each may still do one at a time.
         count: Counts decisions, by the names of their policies.
+        note: Called with each refusal, as a store's `note`.
     """
 
-    def __init__(self, processes: int, count: Counter[str]) -> None:
+    def __init__(
+        self, processes: int, count: Counter[str], note: Note = ignore
+    ) -> None:
         self._processes = processes
         self._count = count
+        self._note = note
         self._share = MemoryStore()
+        self._share.note = note
 
     def decide(
         self,
@@ -48,10 +55,13 @@ class Away:
             wait_us: How far in the future it may be allowed.
             retry_seconds: When what is closed may be asked again.
         """
-        closed = any(each.policy.store_away == "closed" for each in charges)
+        closed = any(
+            each.policy.store_away == "closed" and not each.policy.dry_run
+            for each in charges
+        )
         local = [each for each in charges if each.policy.store_away == "local"]
         shares = [
-            Charge(_share(each.policy, self._processes), each.key, each.cost)
+            Charge(_share(each.policy, self._processes, each.cost), *each[1:])
             for each in local
         ]
         decided = self._share.decide(
@@ -67,25 +77,31 @@ class Away:
             else:
                 decision = Decision(policy, key, True, increment, 0, 0)
                 if policy.store_away == "closed" and not policy.dry_run:
-                    decision.allowed = False
                     # The number at which it is allowed after that time.
                     wait = round(retry_seconds * 1_000_000)
-                    decision.tat_us = policy.tolerance_us - increment + wait
-            found.append(DegradedDecision(decision, policy.store_away))
+                    tat = policy.tolerance_us - increment + wait
+                    decision = Decision(policy, key, False, increment, 0, tat)
+                    if write:
+                        self._note(decision)
+            found.append(DegradedDecision.of(decision, policy.store_away))
         return found
 
 
 @lru_cache(maxsize=1024)
-def _share(policy: Policy, processes: int) -> Policy:
-    """Return one process's part of a policy; at least one at a time."""
+def _share(policy: Policy, processes: int, cost: int | None) -> Policy:
+    """Return one process's part of a policy: at least what is asked for at once."""
     rate = policy.rate
-    burst = max(1, policy.cost, policy.burst // processes)
+    needed = policy.cost if cost is None else cost
+    burst = min(policy.burst, max(1, needed, policy.burst // processes))
+    part = Rate(rate.count, rate.period_seconds * processes, burst)
+    # Up to the same ceiling, whatever it costs: nobody's number is cut short.
+    beyond_us = (policy.burst - burst) * part.interval_us
     return Policy(
         policy.name,
-        Rate(rate.count, rate.period_seconds * processes, burst),
+        part,
         key=policy.key,
         cost=policy.cost,
         past=policy.past,
         dry_run=policy.dry_run,
-        longest_wait_seconds=policy.longest_wait_seconds,
+        longest_wait_seconds=policy.longest_wait_seconds + beyond_us / 1_000_000,
     )

@@ -38,6 +38,7 @@ class Breaker:
         self._failures = 0
         self._open_seconds = 0.0  # 0 while it is closed
         self._next_trial = 0.0
+        self._trying = False
 
     @property
     def is_open(self) -> bool:
@@ -58,6 +59,7 @@ class Breaker:
             if now < self._next_trial:
                 return False
             self._next_trial = now + TRIAL_SECONDS
+            self._trying = True
             return True
 
     def worked(self) -> None:
@@ -68,16 +70,22 @@ class Breaker:
             was_open = self._open_seconds > 0
             self._failures = 0
             self._open_seconds = 0.0
+            self._trying = False
         if was_open:
             self._changed(False)
 
     def failed(self) -> None:
-        """Note that there was no answer."""
+        """Note that there was no answer.
+
+        While it is open, only that of the trial counts: many had asked before, and
+        their failures tell nothing new.
+        """
         with self._lock:
             self._failures += 1
             was_open = self._open_seconds > 0
-            if not was_open and self._failures < FAILURES:
+            if not (self._trying if was_open else self._failures >= FAILURES):
                 return
+            self._trying = False
             longer = self._open_seconds * 2 if was_open else FIRST_SECONDS
             self._open_seconds = min(longer, LONGEST_SECONDS)
             self._next_trial = self._clock() + self._open_seconds

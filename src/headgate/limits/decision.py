@@ -6,6 +6,8 @@ of the store; what people ask of it is computed from those.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from headgate.limits.policy import Policy, StoreAway
 
 __all__ = ["Decision", "DegradedDecision", "Verdict"]
@@ -13,33 +15,29 @@ __all__ = ["Decision", "DegradedDecision", "Verdict"]
 _US = 1_000_000
 
 
-class Decision:
+class _Fields(NamedTuple):
+    policy: Policy
+    key: str
+    allowed: bool
+    increment_us: int
+    now_us: int
+    tat_us: int
+
+
+class Decision(_Fields):
     """What one policy says of one key.
 
     `allowed` is whether it may be done. `tat_us` is the stored number afterwards:
     GCRA's theoretical arrival time, at which the key is as fresh again.
     """
 
-    __slots__ = ("allowed", "increment_us", "key", "now_us", "policy", "tat_us")
+    # A tuple, since it is made a million times a second: see `benchmarks/limiter.py`.
+    __slots__ = ()
 
-    # How it was decided while the store was away; None when it was there.
-    degraded: StoreAway | None = None
-
-    def __init__(
-        self,
-        policy: Policy,
-        key: str,
-        allowed: bool,  # noqa: FBT001 - by position: made a million times a second
-        increment_us: int,
-        now_us: int,
-        tat_us: int,
-    ) -> None:
-        self.policy = policy
-        self.key = key
-        self.allowed = allowed
-        self.increment_us = increment_us
-        self.now_us = now_us
-        self.tat_us = tat_us
+    @property
+    def degraded(self) -> StoreAway | None:
+        """How it was decided while the store was away; None when it was there."""
+        return None
 
     def fits_within(self, wait_us: int) -> bool:
         """Whether there is room for it after that wait, by the number as it was."""
@@ -61,7 +59,8 @@ class Decision:
         """Microseconds until the same would be allowed: 0 if it is, None if never.
 
         Exact for who is alone with a key; others may be faster. Never is what costs
-        more than the burst.
+        more than the burst. Of what could not be reserved, it is the time until it
+        would be allowed at once.
         """
         if self.allowed:
             return 0
@@ -94,7 +93,10 @@ class Decision:
         used_us = max(self.tat_us - self.now_us, 0)
         if not used_us:
             return 0.0
-        return ((used_us - 1) % policy.interval_us + 1) / _US
+        # What is reserved beyond the burst has to come back first.
+        beyond_us = max(used_us - policy.tolerance_us, 0)
+        used_us -= beyond_us
+        return (beyond_us + (used_us - 1) % policy.interval_us + 1) / _US
 
     @property
     def delay_seconds(self) -> float:
@@ -109,18 +111,19 @@ class Decision:
 class DegradedDecision(Decision):
     """A decision made while the store was away, as the policy's `store_away` says."""
 
-    __slots__ = ("degraded",)
+    _degraded: StoreAway
 
-    def __init__(self, decision: Decision, degraded: StoreAway) -> None:
-        super().__init__(
-            decision.policy,
-            decision.key,
-            decision.allowed,
-            decision.increment_us,
-            decision.now_us,
-            decision.tat_us,
-        )
-        self.degraded = degraded
+    @classmethod
+    def of(cls, decision: Decision, degraded: StoreAway) -> DegradedDecision:
+        """Return the same decision, made in that way."""
+        found = cls(*decision)
+        found._degraded = degraded
+        return found
+
+    @property
+    def degraded(self) -> StoreAway:
+        """How it was decided while the store was away."""
+        return self._degraded
 
 
 class Verdict:
@@ -133,7 +136,10 @@ class Verdict:
 
     def __init__(self, decisions: list[Decision]) -> None:
         self.decisions = decisions
-        self.allowed = all(each.allowed for each in decisions)
+        self.allowed = True
+        for each in decisions:
+            if not each.allowed:
+                self.allowed = False
 
     @property
     def refused(self) -> Decision | None:

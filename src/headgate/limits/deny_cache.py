@@ -6,6 +6,7 @@ ago is enough to refuse by, and never to allow by.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -25,15 +26,19 @@ class DenyCache:
         self._clock = clock
         # (policy, key): the number, and until when it is believed; in microseconds
         self._kept: dict[tuple[str, str], tuple[int, int]] = {}
+        self._lock = threading.Lock()  # for changing it
 
     def put(self, refusal: Decision) -> None:
         """Remember what the store refused."""
         now = self._clock() // 1000
-        while len(self._kept) >= MAX_KEYS:
-            self._kept.pop(next(iter(self._kept)), None)
         tat = now + refusal.tat_us - refusal.now_us
         until = now + round(TRUSTED_SECONDS * 1_000_000)
-        self._kept[refusal.policy.name, refusal.key] = tat, until
+        place = refusal.policy.name, refusal.key
+        with self._lock:
+            self._kept.pop(place, None)  # to stand at the end again
+            if len(self._kept) >= MAX_KEYS:
+                del self._kept[next(iter(self._kept))]  # the oldest
+            self._kept[place] = tat, until
 
     def get(self, policy: Policy, key: str, increment_us: int) -> Decision | None:
         """Return a refusal if it is certain, else None."""
@@ -44,10 +49,11 @@ class DenyCache:
         now = self._clock() // 1000
         tat = min(tat, now + policy.ceiling_us)
         if now >= until or tat + increment_us - policy.tolerance_us <= now:
-            self._kept.pop((policy.name, key), None)
+            self.forget(policy.name, key)
             return None
         return Decision(policy, key, False, increment_us, now, tat)
 
     def forget(self, policy: str, key: str) -> None:
         """Ask the store the next time."""
-        self._kept.pop((policy, key), None)
+        with self._lock:
+            self._kept.pop((policy, key), None)

@@ -20,9 +20,9 @@ Past = Literal["reject", "delay", "drop", "close"]
 StoreAway = Literal["local", "open", "closed"]
 
 MAX_COST = 1_000_000_000
-# Microseconds since 1970 and what is added to them must stay below 2**53, where
-# doubles, and so the numbers of a Redis script, are exact.
-MAX_SPAN_US = 1 << 52
+# Microseconds since 1970 and twice this must stay below 2**53, where doubles, and so
+# the numbers of a Redis script, are exact. They do until the year 2112.
+MAX_SPAN_US = 1 << 51
 DELAY_SECONDS = 10.0  # the longest wait of a policy that delays, if none is given
 
 _is_name = re.compile(r"[a-z][a-z0-9_.-]{0,63}").fullmatch
@@ -102,7 +102,7 @@ class Policy:
         ceiling = tolerance + round(longest_wait_seconds * 1_000_000)
         if ceiling > MAX_SPAN_US:
             raise ValueError(
-                f"{name}: a burst of {size} at {found} takes more than 140 years to "
+                f"{name}: a burst of {size} at {found} takes more than 70 years to "
                 "come back. Choose a smaller burst or a faster rate.",
             )
         for attribute, value in (

@@ -21,7 +21,9 @@ _UNITS_US = {
     "day": 86_400_000_000,
 }
 _SHOWN_US = ("day", "h", "min", "s", "ms")  # the longest first
-_RATE = re.compile(r"(\d{1,9})/(\d{0,6})([a-z]+)(?::(\d{1,9}))?", re.ASCII)
+_MOST = 999_999_999
+_LONGEST_SECONDS = 1e10  # more than 300 years; `Policy` asks for less
+_RATE = re.compile(r"(\d{1,9})/(\d{0,12})([a-z]+)(?::(\d{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,23 @@ class Rate:
     count: int
     period_seconds: float
     burst: int
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what is no rate."""
+        for what in (self.count, self.burst):
+            if type(what) is not int or not 1 <= what <= _MOST:
+                raise ValueError(f"{what!r} in a rate: a whole number from 1.")
+        if not 0 < self.period_seconds < _LONGEST_SECONDS:
+            raise ValueError(f"{self.period_seconds!r} s is no period of a rate.")
+        if round(self.period_seconds * 1_000_000) < self.count:
+            raise ValueError(
+                f"{self.count} in {self.period_seconds} s is more than one in a "
+                "microsecond, which is no limit.",
+            )
+        if round(self.period_seconds * 1_000_000) % 1000:
+            raise ValueError(
+                f"{self.period_seconds!r} s: a period has whole milliseconds.",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Rate:
@@ -60,12 +79,7 @@ class Rate:
                 f"{text!r} lets nothing through. Numbers begin at 1; to switch a "
                 "limit off, write off.",
             )
-        period_us = times * _UNITS_US[unit]
-        if period_us < number:
-            raise ValueError(
-                f"{text!r} is more than one in a microsecond, which is no limit.",
-            )
-        return cls(number, period_us / 1_000_000, size)
+        return cls(number, times * _UNITS_US[unit] / 1_000_000, size)
 
     @property
     def interval_us(self) -> int:

@@ -10,23 +10,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from headgate.limits.away import Away
 from headgate.limits.breaker import Breaker
 from headgate.limits.decision import Decision
 from headgate.limits.deny_cache import DenyCache
-from headgate.limits.joined_questions import JoinedQuestions
+from headgate.limits.direct_questions import DirectQuestions
+from headgate.limits.joined_questions import JoinedQuestions, is_callers_error
 from headgate.limits.policy import Charge, Policy
 from headgate.limits.store import Note, check_distinct, ignore
 
@@ -62,27 +64,34 @@ class RedisStore:
         self.note: Note = ignore
         self._prefix = prefix
         self._url = url
-        # No retries of the library's own: they would multiply the time limit.
+        self._timeout_seconds = timeout_seconds
         self._options: dict[str, Any] = {
             "socket_timeout": timeout_seconds,
             "socket_connect_timeout": timeout_seconds,
-            "retry": Retry(NoBackoff(), 0),
         }
-        self._client: redis.Redis = redis.Redis.from_url(url, **self._options)
-        self._questions: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, JoinedQuestions
-        ] = WeakKeyDictionary()
+        # No retries of the library's own: they would multiply the time limit.
+        self._client: redis.Redis = redis.Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), **self._options
+        )
+        self._questions: dict[asyncio.AbstractEventLoop, JoinedQuestions] = {}
+        self._making = threading.Lock()
         self._script = self._text()
         self._sha = hashlib.sha1(self._script.encode()).hexdigest()  # noqa: S324 - its name there
+        self._direct = DirectQuestions(
+            self._client.connection_pool, self._script, self._sha
+        )
         self._denied = DenyCache()
         self.degraded: Counter[str] = Counter()
-        self._away = Away(processes, self.degraded)
+        self._away = Away(processes, self.degraded, self._noted)
         self._breaker = Breaker(self._changed)
         self._error = ""
 
     def _text(self) -> str:
         """Return the script."""
         return (files("headgate.limits") / "gcra.lua").read_text(encoding="utf-8")
+
+    def _noted(self, refusal: Decision) -> None:
+        self.note(refusal)  # what it is then: the limiter sets it later
 
     def _changed(self, away: bool) -> None:  # noqa: FBT001 - the breaker's call
         if away:
@@ -174,12 +183,14 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        questions = self._questions.pop(asyncio.get_running_loop(), None)
+        with self._making:
+            questions = self._questions.pop(asyncio.get_running_loop(), None)
         if questions is not None:
             await questions.aclose()
 
     def close(self) -> None:
         """Close the connections of sync code."""
+        self._direct.close()
         self._client.close()
 
     # --- before and after the question ---
@@ -232,71 +243,84 @@ class RedisStore:
     ) -> list[Decision]:
         """Return the decisions of an answer, the same that the script came to."""
         if found is None:
-            decisions = self._away.decide(
+            return self._away.decide(
                 charges,
                 write=write,
                 wait_us=wait_us,
                 retry_seconds=self._breaker.opens_for_seconds,
             )
-            refused = [each for each in decisions if not each.allowed]
-        else:
-            now = found[0]
-            decisions = [
-                Decision(policy, key, True, policy.increment_of(cost), now, tat)
-                for (policy, key, cost), tat in zip(charges, found[1:], strict=True)
-            ]
-            refused = [each for each in decisions if not each.fits_within(wait_us)]
-            for each in refused:
-                each.allowed = each.policy.dry_run
-            if write and all(each.allowed for each in refused):
-                for each in decisions:
-                    if each not in refused:
-                        each.tat_us += each.increment_us
-        if write:
-            for each in refused:
-                self.note(each)
-                if found is not None and not wait_us and not each.policy.dry_run:
-                    self._denied.put(each)
+        now = found[0]
+        looked = [
+            Decision(policy, key, True, policy.increment_of(cost), now, tat)
+            for (policy, key, cost), tat in zip(charges, found[1:], strict=True)
+        ]
+        fits = [each.fits_within(wait_us) for each in looked]
+        counted = write and (
+            all(fits)
+            or all(
+                is_fit or each.policy.dry_run
+                for is_fit, each in zip(fits, looked, strict=True)
+            )
+        )
+        decisions = []
+        for is_fit, each in zip(fits, looked, strict=True):
+            policy, key, _, increment, _, tat = each
+            if is_fit:
+                after = tat + increment if counted else tat
+                decision = Decision(policy, key, True, increment, now, after)
+            else:
+                decision = Decision(policy, key, policy.dry_run, increment, now, tat)
+                if write:
+                    self._refused(decision, wait_us)
+            decisions.append(decision)
         return decisions
+
+    def _refused(self, refusal: Decision, wait_us: int) -> None:
+        self.note(refusal)
+        if not wait_us and not refusal.policy.dry_run:
+            self._denied.put(refusal)
 
     # --- the question ---
 
     def _ask(self, arguments: list[str | int]) -> list[int] | None:
         """Run the script; return None where the server does not answer."""
         try:
-            try:
-                found = self._run(arguments)
-            except NoScriptError:  # a new server, or somebody flushed its scripts
-                self._client.script_load(self._script)
-                found = self._run(arguments)
+            found = self._direct.ask(arguments)
         except (RedisError, OSError) as exc:
+            if is_callers_error(exc):
+                raise _other_slots() from exc
             self._failed(exc)
             return None
         self._breaker.worked()
-        return found
-
-    def _run(self, arguments: list[str | int]) -> list[int]:
-        command: Any = self._client.execute_command  # untyped there
-        found: list[int] = command("EVALSHA", self._sha, *arguments)
         return found
 
     async def _aask(self, arguments: list[str | int]) -> list[int] | None:
         try:
-            found = await self._joined().ask(arguments)
-        except (RedisError, OSError) as exc:
-            self._failed(exc)
-            return None
-        self._breaker.worked()
-        return found
+            return await self._joined().ask(arguments)
+        except RedisError as exc:
+            raise _other_slots() from exc
 
     def _joined(self) -> JoinedQuestions:
         """Return what asks for the running loop."""
         loop = asyncio.get_running_loop()
         found = self._questions.get(loop)
         if found is None:
-            client = redis.asyncio.Redis.from_url(self._url, **self._options)
-            found = JoinedQuestions(client, self._script, self._sha)
-            self._questions[loop] = found
+            client = redis.asyncio.Redis.from_url(
+                self._url, retry=AsyncRetry(NoBackoff(), 0), **self._options
+            )
+            found = JoinedQuestions(
+                client,
+                self._script,
+                self._sha,
+                timeout_seconds=self._timeout_seconds,
+                worked=self._breaker.worked,
+                failed=self._failed,
+            )
+            with self._making:
+                # Loops that ended without `aclose`, such as those of async_to_sync.
+                for each in [each for each in self._questions if each.is_closed()]:
+                    del self._questions[each]
+                self._questions[loop] = found
         return found
 
     def _failed(self, exc: Exception) -> None:
@@ -308,7 +332,14 @@ def redis_key(prefix: str, policy: str, key: str) -> str:
     """Return where a key's number is kept.
 
     What stands in braces decides the slot on Redis Cluster: the caller's own braces,
-    or the whole key.
+    or the whole key. `u:5` and `{u:5}` are two keys, in one slot.
     """
-    tagged = key if "{" in key else f"{{{key}}}"
+    tagged = f":{key}" if "{" in key else f"{{{key}}}"
     return f"{prefix}:{policy}:{tagged}"
+
+
+def _other_slots() -> ValueError:
+    return ValueError(
+        "The keys of one decision are in different slots of the Redis Cluster. Give "
+        "them the same part in braces, such as {u:5} and {u:5}:general.",
+    )

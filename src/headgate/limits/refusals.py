@@ -6,12 +6,14 @@ of many keys those are kept that were refused last.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from headgate.limits.decision import Decision
+from headgate.limits.owner import is_meant
 
 __all__ = ["KEPT_MINUTES", "Refusals", "Refused"]
 
@@ -61,65 +63,70 @@ class Refusals:
         self._clock = clock
         self._noted: dict[tuple[str, str], _Noted] = {}
         self._told = True
+        self._lock = threading.Lock()
         self.totals: Counter[str] = Counter()
         self.changed: Callable[[], None] | None = None
 
     def note(self, decision: Decision) -> None:
-        """Note a decision that refuses, or would without the dry run.
-
-        Of two threads in the same moment one may go uncounted: this is for people.
-        """
+        """Note a decision that refuses, or would without the dry run."""
         policy = decision.policy
         now = self._clock()
         name = f"{policy.name} (dry run)" if policy.dry_run else policy.name
-        self.totals[name] += 1
         place = (policy.name, decision.key)
-        noted = self._noted.pop(place, None)
-        if noted is None:
-            while len(self._noted) >= MAX_KEYS:
-                self._noted.pop(next(iter(self._noted)), None)
-            noted = _Noted(policy.dry_run)
-        self._noted[place] = noted  # at the end: refused last
         minute = int(now // _MINUTE_SECONDS)
-        count = noted.by_minute.get(minute)
-        if count is None:
-            _forget(noted.by_minute, minute)
-        noted.by_minute[minute] = (count or 0) + 1
-        noted.dry_run = policy.dry_run
-        noted.last_at = now
         wait_seconds = decision.retry_after_seconds
-        noted.free_at = None if wait_seconds is None else now + wait_seconds
-        if self._told:
-            self._told = False
-            if self.changed is not None:
-                self.changed()
+        with self._lock:
+            self.totals[name] += 1
+            noted = self._noted.pop(place, None)
+            if noted is None:
+                if len(self._noted) >= MAX_KEYS:
+                    del self._noted[next(iter(self._noted))]
+                noted = _Noted(policy.dry_run)
+            self._noted[place] = noted  # at the end: refused last
+            count = noted.by_minute.get(minute)
+            if count is None:
+                _forget(noted.by_minute, minute)
+            noted.by_minute[minute] = (count or 0) + 1
+            noted.dry_run = policy.dry_run
+            noted.last_at = now
+            noted.free_at = None if wait_seconds is None else now + wait_seconds
+            first, self._told = self._told, False
+        if first and self.changed is not None:
+            self.changed()
 
     def report(self) -> list[Refused]:
         """Return who was refused in the last minutes, the last one first."""
-        self._told = True
-        minute = int(self._clock() // _MINUTE_SECONDS)
+        first = int(self._clock() // _MINUTE_SECONDS) - KEPT_MINUTES
         found = []
-        for (policy, key), noted in reversed(list(self._noted.items())):
-            first = minute - KEPT_MINUTES
-            counts = list(noted.by_minute.items())
-            count = sum(number for each, number in counts if each > first)
-            if count:
-                found.append(
-                    Refused(
-                        policy,
-                        key,
-                        count,
-                        noted.last_at,
-                        noted.free_at,
-                        noted.dry_run,
-                    ),
-                )
+        with self._lock:
+            self._told = True
+            for (policy, key), noted in reversed(self._noted.items()):
+                count = sum(n for each, n in noted.by_minute.items() if each > first)
+                if count:
+                    found.append(
+                        Refused(
+                            policy,
+                            key,
+                            count,
+                            noted.last_at,
+                            noted.free_at,
+                            noted.dry_run,
+                        ),
+                    )
         return found
 
     def forget(self, key: str) -> None:
-        """Forget a key, under all policies."""
-        for place in [place for place in list(self._noted) if place[1] == key]:
-            self._noted.pop(place, None)
+        """Forget a key, or all keys of a person, under all policies: see `is_meant`."""
+        with self._lock:
+            for place in [place for place in self._noted if is_meant(key, place[1])]:
+                del self._noted[place]
+
+    def renew(self) -> None:
+        """Begin anew in a process that was forked off."""
+        self._lock = threading.Lock()  # somebody may have held it
+        self._noted = {}
+        self._told = True
+        self.totals = Counter()
 
 
 def _forget(by_minute: dict[int, int], minute: int) -> None:
