@@ -43,6 +43,15 @@ def _unlimited(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("limits_off")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Report refusals where nobody looks but these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("refusals") / "limits"
+        patch.setenv("HEADGATE_REPORTS", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL for this run: that of the environment, or a temporary one."""

@@ -30,9 +30,7 @@ def value_of(text: str) -> Any:
 
 
 def test_settings_are_those_of_the_code() -> None:
-    documented = {
-        row["key"]: value_of(row["default"]) for row in ROW.finditer(KEYS)
-    }
+    documented = {row["key"]: value_of(row["default"]) for row in ROW.finditer(KEYS)}
     assert documented == {field.name: field.default for field in fields(Conf)}
 
 

@@ -106,11 +106,12 @@ async def test_signals_and_marks(server: ModelServer, connect: Connect) -> None:
         pushes.TypingSignal(room="a", author=author, typing=True),
         pushes.ReadMark(room="a", author=author, seq=1),
         pushes.Rooms(joined=["c"]),
+        pushes.RoomChanged(room="a", slow_mode_ms=30_000),
     ]
     for signal in signals:
         server.push_all(signal)
 
-    assert await ada.read(3) == signals
+    assert await ada.read(4) == signals
     sent = [c for c in server.seen if isinstance(c, commands.Typing | commands.Read)]
     assert [getattr(c, "typing", None) for c in sent] == [True, False, None]
 

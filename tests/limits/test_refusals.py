@@ -6,7 +6,16 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from headgate.limits import Decision, Policy, Refusals, Refused
+import pytest
+
+from headgate.limits import (
+    Decision,
+    Limiter,
+    MemoryStore,
+    Policy,
+    Refusals,
+    Refused,
+)
 from headgate.limits.refusals import MAX_KEYS
 
 POLICY = Policy("send", "1/s")
@@ -152,3 +161,23 @@ def test_threads_count_each() -> None:
     assert refusals.totals["send"] == 8000
     assert sum(each.count for each in refusals.report() if each.key == "shared") == 4000
     assert len(refusals.report()) <= MAX_KEYS
+
+
+def test_each_key_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """What a dry run would refuse is for operators; what is refused, for debugging."""
+    now = [120.0]
+    refusals = Refusals(clock=lambda: now[0])
+    caplog.set_level("INFO", "headgate.limits")
+    limiter = Limiter(MemoryStore(), refusals=refusals)
+    for policy in (Policy("real", "1/h"), Policy("tried", "1/h", dry_run=True)):
+        for _ in range(4):
+            limiter.decide_one(policy, "u:5")
+    now[0] += 60
+    limiter.decide_one(Policy("real", "1/h"), "u:5")
+
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said == [
+        ("INFO", "refused policy=real key=u:5"),
+        ("WARNING", "would_refuse policy=tried key=u:5"),
+        ("INFO", "refused policy=real key=u:5"),
+    ]

@@ -425,7 +425,7 @@ def test_nothing_else_is_left_in_the_data_folder(serve: Serve) -> None:
     server = serve("--demo")
     server.stop()
     names = {path.name for path in server.data.iterdir()}
-    assert names == {"chat.sqlite3", "secret_key"}
+    assert names == {"chat.sqlite3", "secret_key", "served.json"}
 
 
 def test_folder_of_somebody_else_keeps_its_mode(tmp_path: Path, serve: Serve) -> None:

@@ -283,8 +283,8 @@ class Client:
         """Return the next push.
 
         Of each room the events in the order of the log, without holes and doubles;
-        `Reset` where that is impossible; signals; `Rooms`; and this client's own
-        `RoomLost` and `UnknownEvent`. Ends after `close()`, and raises
+        `Reset` where that is impossible; signals; `RoomChanged` and `Rooms`; and this
+        client's own `RoomLost` and `UnknownEvent`. Ends after `close()`, and raises
         `ClosedByServer` or `IdentityChanged` if that ended the client.
         """
         return await self._inbox.get()

@@ -29,6 +29,7 @@ from headgate.protocol.pushes import (
     MessagesPage,
     ReadMark,
     Reset,
+    RoomChanged,
     Rooms,
     Saved,
     TypingSignal,
@@ -103,9 +104,17 @@ class Unreadable(Exception):  # noqa: N818 - it ends a connection, nobody sees i
 
 LogPush = LogEvent | UnknownEvent
 FromServer = (
-    Welcome | LogPush | TypingSignal | ReadMark | Gap | Reset | Rooms | GoingAway
+    Welcome
+    | LogPush
+    | TypingSignal
+    | ReadMark
+    | Gap
+    | Reset
+    | RoomChanged
+    | Rooms
+    | GoingAway
 )
-Push = LogPush | TypingSignal | ReadMark | Reset | Rooms | RoomLost
+Push = LogPush | TypingSignal | ReadMark | Reset | RoomChanged | Rooms | RoomLost
 Reply = Saved | Joined | MessagesPage | Page | Done
 
 

@@ -24,6 +24,7 @@ from headgate.protocol.pushes import (
     Message,
     ReadMark,
     Reset,
+    RoomChanged,
     RoomJoined,
     Rooms,
     TypingSignal,
@@ -99,7 +100,7 @@ class Visit:
             case TypingSignal() | ReadMark():
                 if await inbox.space(hurry) and push.room in self._watching:
                     inbox.put(push)
-            case Rooms():
+            case Rooms() | RoomChanged():
                 await inbox.space()
                 inbox.put(push)
 

@@ -144,8 +144,10 @@ class Verdict:
     @property
     def refused(self) -> Decision | None:
         """The refusal with the longest wait; when that is over, all allow it."""
+        if self.allowed:
+            return None
         refusals = [each for each in self.decisions if not each.allowed]
-        return max(refusals, key=_wait_us) if refusals else None
+        return refusals[0] if len(refusals) == 1 else max(refusals, key=_wait_us)
 
     def __repr__(self) -> str:
         return f"<Verdict {self.decisions!r}>"

@@ -6,6 +6,7 @@ of many keys those are kept that were refused last.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,8 @@ from headgate.limits.decision import Decision
 from headgate.limits.owner import is_meant
 
 __all__ = ["KEPT_MINUTES", "Refusals", "Refused"]
+
+logger = logging.getLogger("headgate.limits")
 
 KEPT_MINUTES = 10
 MAX_KEYS = 1000
@@ -44,10 +47,16 @@ class Refused:
 
 @dataclass(slots=True)
 class _Noted:
-    dry_run: bool
+    """A key's last refusal, and how many there were by minute."""
+
+    last: Decision
     last_at: float = 0.0
-    free_at: float | None = None
     by_minute: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def free_at(self) -> float | None:
+        wait_seconds = self.last.retry_after_seconds
+        return None if wait_seconds is None else self.last_at + wait_seconds
 
 
 class Refusals:
@@ -74,23 +83,24 @@ class Refusals:
         name = f"{policy.name} (dry run)" if policy.dry_run else policy.name
         place = (policy.name, decision.key)
         minute = int(now // _MINUTE_SECONDS)
-        wait_seconds = decision.retry_after_seconds
         with self._lock:
             self.totals[name] += 1
             noted = self._noted.pop(place, None)
             if noted is None:
                 if len(self._noted) >= MAX_KEYS:
                     del self._noted[next(iter(self._noted))]
-                noted = _Noted(policy.dry_run)
+                noted = _Noted(decision)
             self._noted[place] = noted  # at the end: refused last
             count = noted.by_minute.get(minute)
             if count is None:
                 _forget(noted.by_minute, minute)
             noted.by_minute[minute] = (count or 0) + 1
-            noted.dry_run = policy.dry_run
-            noted.last_at = now
-            noted.free_at = None if wait_seconds is None else now + wait_seconds
+            noted.last, noted.last_at = decision, now
             first, self._told = self._told, False
+        if count is None:  # the first of this key in this minute
+            level = logging.WARNING if policy.dry_run else logging.INFO
+            what = "would_refuse" if policy.dry_run else "refused"
+            logger.log(level, "%s policy=%s key=%s", what, policy.name, decision.key)
         if first and self.changed is not None:
             self.changed()
 
@@ -110,7 +120,7 @@ class Refusals:
                             count,
                             noted.last_at,
                             noted.free_at,
-                            noted.dry_run,
+                            noted.last.policy.dry_run,
                         ),
                     )
         return found
