@@ -23,7 +23,7 @@ from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 from headgate.protocol.pushes import Error
 
-__all__ = ["Gate", "person_key", "refusal_error"]
+__all__ = ["Gate", "own_limiter", "person_key", "refusal_error"]
 
 NEVER_MS = 60_000  # told where waiting would not help: no operation is so by default
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -40,9 +40,23 @@ _POLICIES: dict[str, tuple[str, ...]] = {
 _BY_ROOM = frozenset({"send", "slow_mode", "typing"})
 
 _numbers = count(1)
-# Connections live in one process, so their commands are counted there even where the
-# others are counted in Redis.
-_own = Limiter()
+# The limiter of what belongs to one process, and the shared one that it goes with.
+_own: tuple[Limiter, Limiter] | None = None
+
+
+def own_limiter() -> Limiter:
+    """Return what counts commands of connections, and signals.
+
+    Both live in one process, so they are counted there even where the others are
+    counted in Redis.
+    """
+    global _own  # noqa: PLW0603 - for as long as the shared one is the same
+    shared = limiter()
+    if not shared.remote:
+        return shared
+    if _own is None or _own[0] is not shared:
+        _own = shared, Limiter(refusals=shared.refusals)
+    return _own[1]
 
 
 def person_key(actor: Actor, address: str) -> str:
@@ -181,7 +195,7 @@ class Gate:
         shared = limiter()
         if not charges or shared.off:
             return None
-        deciding = _own if shared.remote else shared
+        deciding = own_limiter()
         if len(charges) == 1:
             decision = deciding.decide_one(*charges[0])
             return None if decision.allowed else decision
@@ -204,13 +218,13 @@ class Gate:
             return _longest_first(shared.decide(charges).decisions)
         own = [each for each in charges if self._connected and _is_command(each)]
         others = [each for each in charges if each not in own]
-        decided = _own.decide(own)
+        decided = own_limiter().decide(own)
         if not decided.allowed or not others:
             return decided.decisions
         found = await shared.adecide(others)
         if not found.allowed:
             for each in own:
-                _own.refund(*each)
+                own_limiter().refund(*each)
         return [*_longest_first(found.decisions), *decided.decisions]
 
     async def peek(self, charges: list[Charge]) -> list[Decision]:
@@ -220,7 +234,7 @@ class Gate:
         if not limiter().remote:
             return limiter().peek(charges).decisions if charges else []
         looked = await limiter().apeek(others) if others else None
-        found = _own.peek(own).decisions if own else []
+        found = own_limiter().peek(own).decisions if own else []
         return [*found, *(looked.decisions if looked else ())]
 
 

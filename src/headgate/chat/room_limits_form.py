@@ -52,7 +52,7 @@ def limits_from_text(text: str) -> dict[str, str]:
                 "between them: send=5/s, typing=off.",
             )
         if name in found:
-            raise ValueError(f"{name} is there twice.")
+            raise ValueError(f"The policy {name} is there twice.")
         found[name] = rate
     return checked_limits(found)
 
@@ -100,14 +100,14 @@ class RoomForm(_Form):
         try:
             return checked_slow_mode(self.cleaned_data["slow_mode"] or 0)
         except ValueError as exc:
-            raise ValidationError(_sentence(exc)) from exc
+            raise ValidationError(str(exc)) from exc
 
     def clean_own_limits(self) -> dict[str, str]:
         """Check the rates."""
         try:
             return limits_from_text(self.cleaned_data["own_limits"])
         except ValueError as exc:
-            raise ValidationError(_sentence(exc)) from exc
+            raise ValidationError(str(exc)) from exc
 
     def clean_settings(self) -> Any:
         """Check that limits are in their fields alone."""
@@ -144,8 +144,3 @@ class RoomForm(_Form):
 
 def _without_limits(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _KEPT_APART}
-
-
-def _sentence(exc: ValueError) -> str:
-    text = str(exc)
-    return text[:1].upper() + text[1:]

@@ -14,14 +14,17 @@ from typing import Any
 
 from headgate.contrib.shared import limiter_so_far
 from headgate.limits.memory import MemoryStore
+from headgate.limits.owner import is_meant
 from headgate.limits.refusals import Refused
-from headgate.limits.reports import Report, Reports, merged
+from headgate.limits.reports import FRESH_SECONDS, Report, Reports, merged
 
 __all__ = ["accounts_of", "refused_lately", "reset_key"]
 
 
 def refused_lately(reports: Reports) -> list[Refused]:
     """Return who was refused in the last minutes, in all processes, the last first.
+
+    Who was reset since then is left out: a process that has ended says nothing new.
 
     Raises:
         ReportsUnusable: With what to do.
@@ -32,7 +35,16 @@ def refused_lately(reports: Reports) -> list[Refused]:
     if here is not None:  # as it is now, not as it was written a second ago
         found = [each for each in found if (each.host, each.process) != own]
         found.append(Report(*own, time.time(), tuple(here.refusals.report())))
-    return merged(found, time.time())
+    now = time.time()
+    resets = reports.resets(now - FRESH_SECONDS)
+    return [
+        each
+        for each in merged(found, now)
+        if not any(
+            reset.at >= each.last_at and is_meant(reset.key, each.key)
+            for reset in resets
+        )
+    ]
 
 
 def reset_key(reports: Reports, key: str) -> None:

@@ -55,7 +55,8 @@ class _Noted:
 
     @property
     def free_at(self) -> float | None:
-        wait_seconds = self.last.retry_after_seconds
+        # As if it were no dry run, which lets everything pass.
+        wait_seconds = self.last._replace(allowed=False).retry_after_seconds
         return None if wait_seconds is None else self.last_at + wait_seconds
 
 

@@ -119,10 +119,10 @@ class LimitedPeople:
         if not apps.is_installed("django.contrib.auth"):
             return asked
         users: Any = get_user_model()
-        with telling_of_the_database(), contextlib.suppress(users.DoesNotExist):
-            found = users._default_manager.get_by_natural_key(asked)  # noqa: SLF001 - public
-            return f"u:{found.pk}"
-        return asked
+        by_name = {users.USERNAME_FIELD: asked}
+        with telling_of_the_database():
+            found = users._default_manager.filter(**by_name).first()  # noqa: SLF001 - public
+        return asked if found is None else f"u:{found.pk}"
 
     def _refused(self, key: str) -> list[_Row]:
         """Return the refusals of a key, or of all keys of a person."""

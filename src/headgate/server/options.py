@@ -65,7 +65,10 @@ class ServeOptions:
         """
         if given.app is not None:
             for option in _SETTINGS:
-                if getattr(given, option.lstrip("-"), None) is not None:
+                if (
+                    getattr(given, option.lstrip("-").replace("-", "_"), None)
+                    is not None
+                ):
                     given.usage.error(_settings_rule(option))
         return cls(
             data=given.data or DEFAULT_DATA,

@@ -53,7 +53,7 @@ def _stand_alone(options: ServeOptions) -> Any:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         level=logging.WARNING,
     )
-    set_up(options)
+    set_up(options, serving=True)
     # Imported when Django is set up.
     from headgate.server.asgi import build_application
 

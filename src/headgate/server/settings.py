@@ -71,6 +71,7 @@ def build_settings(options: ServeOptions, secret_key: str) -> dict[str, Any]:
             for name in validators
         ],
         "USE_TZ": True,
+        "TIME_ZONE": "UTC",  # what the admin shows; Django's own is Chicago's
         "STATIC_URL": "/static/",
         # Files are served from the packages themselves: there is no collecting.
         "WHITENOISE_USE_FINDERS": True,

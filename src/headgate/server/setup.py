@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.core.management import call_command
 from headgate.limits.report_files import VARIABLE
 from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, CannotStart
 from headgate.server.options import ServeOptions
+from headgate.server.served import note_served, served_settings
 from headgate.server.settings import build_settings
 
 __all__ = ["make_demo_rooms", "set_up", "telling_of_the_database"]
@@ -27,16 +29,23 @@ _MIGRATING = 0x6865_6164_6761_7465  # "headgate": names our lock among a server'
 DEMO_ROOMS = {"general": "General", "help": "Help", "random": "Random"}
 
 
-def set_up(options: ServeOptions) -> None:
+def set_up(options: ServeOptions, *, serving: bool = False) -> None:
     """Make the data folder and the key, configure Django, migrate the database.
 
-    Whom its processes refuse, they report in the data folder, if in files at all.
+    With `serving` it is kept what the limits are; without, they are those of the server
+    that was started here last. Whom its processes refuse, they report in the data
+    folder, if in files at all.
     """
     _make_folder(options.data)
     os.environ.setdefault(VARIABLE, str(options.data.absolute() / "limits"))
     with _one_at_a_time(options.data):
         key = _secret_key(options.data)
-        settings.configure(**build_settings(options, key))
+        found = build_settings(options, key)
+        if serving:
+            _note_served(options.data, found["HEADGATE"])
+        else:
+            found["HEADGATE"] |= served_settings(options.data)
+        settings.configure(**found)
         django.setup()
         with telling_of_the_database():
             _migrate()
@@ -103,6 +112,13 @@ def _secret_key(data: Path) -> str:
             EXIT_DATA,
         )
     return key
+
+
+def _note_served(data: Path, chat: dict[str, Any]) -> None:
+    try:
+        note_served(data, chat)
+    except OSError as exc:
+        raise _unusable(data, exc) from exc
 
 
 def _unusable(path: Path, exc: Exception) -> CannotStart:

@@ -13,7 +13,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from headgate.server.replay.plan import Plan, Unusable, add_arguments
+from headgate.server.replay.arguments import add_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +26,7 @@ CLEAN, FAULTY, UNUSABLE, UNREACHABLE, STOPPED = 0, 1, 2, 3, 130
 
 def main(options: argparse.Namespace) -> int:
     """Carry out `headgate replay`; return the exit code."""
+    from headgate.server.replay.plan import Plan, Unusable
     from headgate.server.replay.run import Unreachable, play
 
     try:
