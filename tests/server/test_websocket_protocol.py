@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
 
 from headgate.chat.consumer import DIRECT_TEXTS
+from headgate.server import websocket_protocol
 from headgate.server.websocket_protocol import (
     MOST_AT_ONCE,
     ChatWebSocketProtocol,
@@ -380,3 +381,43 @@ async def test_what_is_not_taken_waits_as_it_came() -> None:
         *["websocket.receive"] * 1000,
         "websocket.disconnect",
     ]
+
+
+async def test_who_sends_on_and_on_after_a_close_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was on its way is thrown away; a flood is not read, and soon cut off."""
+    monkeypatch.setattr(websocket_protocol, "LINGER_SECONDS", 0.01)
+    aborted = asyncio.Event()
+
+    class Watched(Transport):
+        def abort(self) -> None:
+            aborted.set()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4000})
+
+    config = Config(app, ws_ping_interval=None, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+    protocol = ChatWebSocketProtocol(config, state, {})
+    transport = Watched()
+    protocol.connection_made(transport)
+    protocol.data_received(REQUEST)
+    await asyncio.gather(*state.tasks)
+    chunk = frame(0x81, b"x" * 100, mask=b"abcd", wide=False) * 100
+    read = []
+    for _ in range(10):
+        protocol.data_received(chunk)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        read.append(transport.reading.is_set())
+    async with asyncio.timeout(5):
+        await aborted.wait()
+    protocol.connection_lost(None)
+
+    # 64 KiB are six chunks of it.
+    assert read == [*[True] * 6, *[False] * 4]
+    assert transport.written.endswith(b"\x88\x02\x0f\xa0")

@@ -27,9 +27,11 @@ from headgate.server.ready_frames import ReadyFrameSink
 
 __all__ = ["ChatWebSocketProtocol"]
 
-# Frames of one connection that are read in one turn of the loop. At about 20
-# microseconds each, others wait less than a millisecond for them.
-MOST_AT_ONCE = 32
+# Frames of one connection that are read in one turn of the loop: others, and the
+# thread that writes, wait for no more than these.
+MOST_AT_ONCE = 16
+MAX_PAST_CLOSE_BYTES = 64 * 1024  # taken and thrown away, as what was on its way
+LINGER_SECONDS = 1.0  # for the client to take the close frame
 
 # RFC 6455, section 5.2.
 _WHOLE_TEXT = 0x81  # FIN and opcode 1, no extension bits
@@ -89,9 +91,10 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         self._listener: Callable[[str], bool] | None = None
         # Whether frames are read here, and the begin of one whose end is to come.
         self._reading = False
-        self._begun = b""
+        self._begun, self._at = b"", 0  # what came, and up to where it was read
         # Whether there may be whole frames among that, for which reading is paused.
         self._held = False
+        self._past_close = 0  # bytes that came after our close frame
         # Whether something came that is uvicorn's to read, with all that follows.
         self._unusual = False
         self._max_size = self.config.ws_max_size
@@ -101,18 +104,34 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read text frames; hand all else on."""
+        if self.close_sent and self._goes_on_and_on(data):
+            return
         if not self._reading and not self._begin_reading():
             self._hand_on(data)
             return
-        self._begun += data
+        self._begun, self._at = self._begun[self._at :] + data, 0
         self._read_on()
+
+    def _goes_on_and_on(self, data: bytes) -> bool:
+        """Return whether a client sends too much after it was told of the end.
+
+        uvicorn would read and discard it for ten seconds. Not being read, the client
+        has a moment to take the close frame and to answer it, and is cut off then.
+        """
+        self._past_close += len(data)
+        if self._past_close <= MAX_PAST_CLOSE_BYTES:
+            return False
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        return True
 
     def _read_on(self) -> None:
         """Read frames, as many as one turn may, and have the others wait as they are.
 
         What waits holds up the socket: there is never more of it than came in one read.
         """
-        data, at, left = self._begun, 0, MOST_AT_ONCE
+        data, at, left = self._begun, self._at, MOST_AT_ONCE
         held, self._held = self._held, False
         while at < len(data):
             if self.read_paused or not left:
@@ -124,12 +143,13 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             self._frame_received(data, at, end)
             at, left = end, left - 1
             if self.transport.is_closing():
-                self._begun = b""
+                self._begun, self._at = b"", 0
                 return  # what comes after a close frame is nothing (section 5.5.1)
-        self._begun = data[at:]
+        self._at = at
         if self._unusual:
             self._reading = False
-            self._hand_on(self._begun)
+            self._begun, self._at = b"", 0
+            self._hand_on(data[at:])
         if self._held and not self.read_paused:
             if not held:
                 self.transport.pause_reading()
@@ -271,7 +291,7 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
 
         An orderly end comes after it, since it is not seen while reading is paused.
         """
-        self._held, self._begun = False, b""
+        self._held, self._begun, self._at = False, b"", 0
         super().connection_lost(exc)
         if self._sink is not None:
             self._sink.resume()
