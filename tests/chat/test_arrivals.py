@@ -140,6 +140,7 @@ async def test_a_stream_is_a_connection_too(
     assert problem_of(answer) == (429, "rate_limited")
     assert answer.json()["policy"] == "connect"
     assert answer.headers["retry-after"] == "60"
+    assert '"connect";r=0;t=60' in answer.headers["ratelimit"]
 
 
 async def _actor(user: User) -> object:

@@ -48,3 +48,10 @@ def test_a_minute_of_calm_is_forgiven() -> None:
     steps(ladder, [100.0] * 4 + [110.1] * 4)
 
     assert ladder.refused(200.0) is Step.REFUSE
+
+
+def test_the_ten_seconds_are_the_last_ones() -> None:
+    """Not those of a clock that begins anew somewhere in the middle of a flood."""
+    ladder = Ladder(SETTINGS)
+
+    assert steps(ladder, [100.0, 109.5, 109.6, 110.5, 110.6])[-1] is Step.PAUSE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from headgate.chat import actions
-from headgate.chat.gate import person_key
+from headgate.chat.gate import Gate, person_key
 from headgate.chat.models import Event, LimitOverride, Member, Room
 from headgate.chat.overrides import overrides
 from headgate.chat.people import actor_for, new_guest
@@ -471,8 +472,6 @@ def node_connections() -> Any:
 
 async def until(condition: Any) -> None:
     """Let the loop run until something holds that another thread brings about."""
-    import asyncio
-
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
@@ -488,3 +487,52 @@ async def test_a_frame_in_the_wrong_shape_names_its_message(
     assert (await talker.reply(5))["error"]["code"] == "bad_command"
     looked = [each for each in talker.welcome["limits"] if each["policy"] == "command"]
     assert looked[0]["remaining"] == 60
+
+
+async def test_what_is_refused_in_a_room_not_joined_costs_no_command(
+    talk: Talkers, room: Room, ada: User, settings: Settings
+) -> None:
+    settings.HEADGATE = {**FAR, "LIMITS": {"send": "1/day", "command": "20/day"}}
+    talker = await talk(ada, None)
+    found = refusals(await send_many(talker, 30))
+
+    assert {each["policy"] for each in found} == {"send"}
+    assert len(found) == 29
+
+
+async def test_a_room_that_is_closed_to_one_costs_no_message(
+    talk: Talkers, room: Room, ada: User, grace: User
+) -> None:
+    await in_thread(group, grace)
+    talker = await talk(ada)
+    for n in range(20):
+        await talker.ask("send", room="group", text=f"m{n}")
+
+    assert not refusals(await send_many(talker, 10))
+
+
+async def test_whoever_sends_what_needs_no_waiting_lets_others_in_between(
+    talk: Talkers, room: Room, ada: User
+) -> None:
+    """A server may have thousands of frames ready, and free ones meet no limit."""
+    talker = await talk(ada)
+    ping = {"type": "websocket.receive", "text": '{"cmd":"ping"}'}
+    for _ in range(400):
+        talker._in.put_nowait(ping)
+    turns = 0
+    while not talker._in.empty():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert turns >= 400 // 16
+
+
+def test_all_that_is_ones_own_is_in_one_slot_of_a_cluster(ada: User) -> None:
+    for actor in (actor_for(ada), new_guest("Gus")):
+        gate = Gate(actor, "203.0.113.9", connected=False)
+        keys = [
+            charge.key
+            for operation in ("connect", "send", "edit", "history", "typing")
+            for charge in gate.charges(operation)
+        ]
+        assert len({key[key.index("{") : key.index("}")] for key in keys}) == 1

@@ -19,6 +19,7 @@ class Log:
     def __init__(self) -> None:
         self.marks: list[tuple[int, int]] = []
         self.said: list[Any] = []
+        self.told: list[int] = []
         self.written = asyncio.Event()
 
     def submit(self, mark: ReadMark, answer: Any) -> None:
@@ -30,13 +31,16 @@ class Log:
         self.written.set()
 
 
-def moved(marks: ReadMarks, seq: int, room_id: int = 1) -> None:
-    marks.move(ReadMark(room_id, SYSTEM, seq), lambda _: f"r{seq}")
+def moved(marks: ReadMarks, log: Log, seq: int, room_id: int = 1) -> None:
+    def tell(_: Verdict) -> None:
+        log.told.append(seq)
+
+    marks.move(ReadMark(room_id, SYSTEM, seq), lambda _: f"r{seq}", tell)
 
 
 async def test_the_first_is_written_at_once() -> None:
     log = Log()
-    moved(ReadMarks(log.submit, log.said.append), 5)
+    moved(ReadMarks(log.submit, log.said.append), log, 5)
 
     assert (log.marks, log.said) == ([(1, 5)], ["r5"])
 
@@ -48,7 +52,7 @@ async def test_those_within_a_second_are_written_as_one(
     log = Log()
     marks = ReadMarks(log.submit, log.said.append)
     for seq in (5, 6, 9, 7):
-        moved(marks, seq)
+        moved(marks, log, seq)
     assert log.marks == [(1, 5)]
 
     log.written.clear()
@@ -56,13 +60,14 @@ async def test_those_within_a_second_are_written_as_one(
 
     assert log.marks == [(1, 5), (1, 9)]
     assert sorted(log.said) == ["r5", "r6", "r7", "r9"]
+    assert len(log.told) == 2  # once for each that was written
 
 
 async def test_rooms_do_not_wait_for_each_other() -> None:
     log = Log()
     marks = ReadMarks(log.submit, log.said.append)
-    moved(marks, 5, room_id=1)
-    moved(marks, 6, room_id=2)
+    moved(marks, log, 5, room_id=1)
+    moved(marks, log, 6, room_id=2)
 
     assert log.marks == [(1, 5), (2, 6)]
 
@@ -70,8 +75,8 @@ async def test_rooms_do_not_wait_for_each_other() -> None:
 async def test_what_waits_is_written_at_the_end() -> None:
     log = Log()
     marks = ReadMarks(log.submit, log.said.append)
-    moved(marks, 5)
-    moved(marks, 8)
+    moved(marks, log, 5)
+    moved(marks, log, 8)
     marks.close()
 
     assert log.marks == [(1, 5), (1, 8)]

@@ -117,6 +117,23 @@ async def test_moderators_need_not_wait(
     assert all("seq" in each for each in replies)
 
 
+async def test_moderators_need_not_wait_for_the_slow_mode_of_all_rooms(
+    talk: Talkers, room: Room, ada: User, grace: User, settings: Settings
+) -> None:
+    settings.HEADGATE = {"LIMITS": {"slow_mode": "1/30s"}}
+    await in_thread(actions.add_member, "general", grace, role="moderator")
+    person, moderator = await talk(ada), await talk(grace)
+    found = [
+        [
+            "seq" in await talker.ask("send", room="general", text=f"m{n}")
+            for n in range(3)
+        ]
+        for talker in (person, moderator)
+    ]
+
+    assert found == [[True, False, False], [True, True, True]]
+
+
 async def test_whoever_becomes_a_moderator_need_not_wait_from_then_on(
     talk: Talkers, room: Room, ada: User
 ) -> None:

@@ -20,6 +20,7 @@ from headgate.chat.people import Actor
 from headgate.chat.policies import policies
 from headgate.contrib.shared import limiter
 from headgate.limits.address import address_key, client_address
+from headgate.limits.decision import Decision
 from headgate.limits.policy import Charge, Policy
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
@@ -50,17 +51,21 @@ class Arrival:
 
     Args:
         address: Where it comes from.
+
+    Attributes:
+        decisions: What was decided about it so far.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.decisions: list[Decision] = []
         self._taken: list[tuple[str, str]] = []
 
     async def by_address(self) -> Error | None:
         """Take a place for the address, or return why there is none."""
         policy = policies().policy("connect.address")
         key = f"{{{self.address}}}"
-        refusal = await _refused(policy, key)
+        refusal = await self._refused(policy, key)
         return refusal or self._take("connect.address.open", key)
 
     async def by_person(self, actor: Actor) -> Error | None:
@@ -71,8 +76,15 @@ class Arrival:
         await overrides().refresh(storage.read)
         policy = policies().policy("connect", overrides().of(actor.key))
         key = f"{{{actor.key}}}"
-        refusal = await _refused(policy, key)
+        refusal = await self._refused(policy, key)
         return refusal or self._take("connect.open", key)
+
+    async def _refused(self, policy: Policy | None, key: str) -> Error | None:
+        if policy is None or limiter().off:
+            return None
+        verdict = await limiter().adecide([Charge(policy, key)])
+        self.decisions += verdict.decisions
+        return None if verdict.refused is None else refusal_error(verdict.refused)
 
     def _take(self, name: str, key: str) -> Error | None:
         cap, place = policies().open_caps[name], (name, key)
@@ -95,10 +107,3 @@ class Arrival:
             if _open[place] <= 0:
                 del _open[place]
         self._taken.clear()
-
-
-async def _refused(policy: Policy | None, key: str) -> Error | None:
-    if policy is None or limiter().off:
-        return None
-    verdict = await limiter().adecide([Charge(policy, key)])
-    return None if verdict.refused is None else refusal_error(verdict.refused)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import count
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -63,6 +64,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 HELLO_SECONDS = 10.0  # to say hello in
 CLOSE_SECONDS = 5.0  # for the last words to go out before a close
+HEARD_AT_ONCE = 16  # frames of one connection, before others have their turn
 MAX_BAD_COMMANDS = 10  # of one connection, then it is closed
 _ABNORMAL = 1006  # RFC 6455, section 7.4.1, as these
 _TOO_BIG, _INTERNAL_ERROR = 1009, 1011
@@ -198,11 +200,11 @@ class _Client:
             logger.exception("connection_failed")
             await self._close(_INTERNAL_ERROR, "")
         finally:
+            self.arrival.over()
             if self.visitor is not None:
                 await self.visitor.close(*self.ended)
             if sink is not None:
                 await sink.close()
-            self.arrival.over()
 
     def _sink(self) -> Sink:
         """Return the way out: the server's own, or ASGI's."""
@@ -238,8 +240,12 @@ class _Client:
             raise RuntimeError("nobody has begun")
         visitor.arrived()
         self._listen(visitor, conversation)
-        while True:
+        for number in count(1):
             payload = ""
+            if number % HEARD_AT_ONCE == 0:
+                # What a server has queued is received without waiting, and many
+                # commands need none: others would wait for all of it.
+                await asyncio.sleep(0)
             try:
                 payload = await self._text()
                 await visitor.ready_for_more()

@@ -30,10 +30,11 @@ from headgate.chat.gate import refusal_error
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
+from headgate.chat.rooms import may_be_made
 from headgate.chat.rows import timestamp
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
-from headgate.chat.welcome import room_joined, welcome
+from headgate.chat.welcome import limits_of, room_joined, welcome
 from headgate.limits.decision import Decision
 from headgate.live.connection import Connection, Watch
 from headgate.live.ports import LogUnavailable
@@ -119,7 +120,12 @@ class Conversation:
             )
             if reset is not None:
                 resets.append(reset)
-        visitor.say(await welcome(visitor, entries))
+        limits = await limits_of(visitor)
+        for slug, entry in entries.items():
+            if entry.error is None and visitor.watch(slug) is None:
+                # Removed while the others were entered.
+                entries[slug] = RoomJoined(error=error(Code.NOT_FOUND))
+        visitor.say(welcome(visitor, entries, limits))
         for reset in resets:
             visitor.say(reset)
         for watch in list(visitor.connection.watches.values()):
@@ -215,11 +221,18 @@ class Conversation:
         # Not joined: only a look into the room tells its limits, and that look was
         # charged as a command.
         found = await self._visitor.enter(room, make=False)
-        rights = found if isinstance(found, Rights) else None
-        if rights is not None and rights.denial(_MAY[operation]) is not None:
-            return None
-        charges = gate.charges(operation, rights, command=False)
-        return await gate.decide_soon(charges)
+        if isinstance(found, Rights):
+            if found.denial(_MAY[operation]) is not None:
+                return None
+            charges = gate.charges(operation, found, command=False)
+        elif operation == "send" and may_be_made(found):
+            charges = gate.charges(operation, command=False)
+        else:
+            return None  # it is denied, and was charged as a command
+        refusal = await gate.decide_soon(charges)
+        if refusal is not None:
+            await gate.refund(gate.charges("command"))  # refused counts nowhere
+        return refusal
 
     def _refused(self, command: Command, refusal: Decision) -> None:
         """Answer a command that came too fast."""
@@ -414,10 +427,14 @@ class Conversation:
         def answer(verdict: Verdict) -> Done | Failure | None:
             if isinstance(verdict, Refused):
                 return Failure(reply=command.id, error=verdict.error)
-            self._tell_read(mark.room_id, command.room, seq_of(verdict), public=public)
             return None if command.id is None else Done(reply=command.id)
 
-        visitor.marks.move(mark, answer)
+        def tell(verdict: Verdict) -> None:
+            if not isinstance(verdict, Refused):
+                seq = seq_of(verdict)
+                self._tell_read(mark.room_id, command.room, seq, public=public)
+
+        visitor.marks.move(mark, answer, tell)
 
     def _tell_read(self, room_id: int, slug: str, seq: int, *, public: bool) -> None:
         """Tell one's other connections, and in a room of members everybody."""

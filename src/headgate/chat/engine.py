@@ -62,6 +62,7 @@ class Engine:
         )
         self.standing.node = self.node
         self.limit_changes = LimitChanges(self.reader, self.node, self.standing.ask)
+        self.standing.limits_of = self.limit_changes.known
         self.filter_threads = self.threads_class()  # for BEFORE_SEND
         self.teller = Teller(self.threads_class())
         # Whether the server stops, so that no answer is begun that would not end.

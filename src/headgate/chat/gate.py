@@ -168,7 +168,7 @@ class Gate:
     def _key(self, name: str, rights: Rights | None) -> str:
         if name == "connect":
             # Not in one bucket with the connections that they are for.
-            return f"{{{self._account}}}/ticket"
+            return f"{self._person}/{self._account}/ticket"
         if name in _BY_ROOM and rights is not None:
             return f"{self._person}/{rights.slug}"
         return self._person
@@ -184,11 +184,9 @@ class Gate:
     def certain(self, charges: list[Charge]) -> Decision | None:
         """Return a refusal that is certain without waiting, else None."""
         attempted = limiter().store.attempted
-        for policy, key, cost in charges:
-            refusal = attempted(policy, key, cost)
-            if refusal is not None:
-                return refusal
-        return None
+        found = [attempted(policy, key, cost) for policy, key, cost in charges]
+        refusals = [each for each in found if each is not None]
+        return _longest_first(refusals)[0] if refusals else None
 
     def decide(self, charges: list[Charge]) -> Decision | None:
         """Count charges that need no waiting; return a refusal, or None."""
@@ -221,11 +219,23 @@ class Gate:
         decided = own_limiter().decide(own)
         if not decided.allowed or not others:
             return decided.decisions
-        found = await shared.adecide(others)
-        if not found.allowed:
-            for each in own:
-                own_limiter().refund(*each)
+        allowed = False
+        try:
+            found = await shared.adecide(others)
+            allowed = found.allowed
+        finally:
+            if not allowed:
+                for each in own:
+                    own_limiter().refund(*each)
         return [*_longest_first(found.decisions), *decided.decisions]
+
+    async def refund(self, charges: list[Charge]) -> None:
+        """Give back what was counted, for what was refused after all."""
+        for each in charges:
+            if self._connected and _is_command(each):
+                own_limiter().refund(*each)
+            else:
+                await limiter().arefund(*each)
 
     async def peek(self, charges: list[Charge]) -> list[Decision]:
         """Return what is left of each, without counting anything."""

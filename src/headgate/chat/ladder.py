@@ -7,7 +7,7 @@ on after that is cut off.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from enum import Enum
 
 from headgate.chat.conf import Conf
@@ -35,11 +35,10 @@ class Ladder:
     __slots__ = (
         "_before_close",
         "_before_pause",
-        "_in_window",
         "_last_at",
+        "_lately",
         "_pause_seconds",
         "_total",
-        "_window_began",
         "paused_until",
     )
 
@@ -47,8 +46,7 @@ class Ladder:
         self._before_pause = settings.REFUSALS_BEFORE_PAUSE
         self._before_close = settings.REFUSALS_BEFORE_CLOSE
         self._pause_seconds = settings.PAUSE_SECONDS
-        self._window_began = 0.0
-        self._in_window = 0
+        self._lately: deque[float] = deque()  # refusals within the window
         self._total = 0
         self._last_at = 0.0
         self.paused_until = 0.0
@@ -58,17 +56,17 @@ class Ladder:
         if now - self._last_at > CALM_SECONDS + self._pause_seconds:
             self._total = 0
         self._last_at = now
-        if now - self._window_began > WINDOW_SECONDS:
-            self._window_began, self._in_window = now, 0
-        self._in_window += 1
+        lately = self._lately
+        while lately and lately[0] < now - WINDOW_SECONDS:
+            lately.popleft()
+        lately.append(now)
         self._total += 1
         step = Step.REFUSE
         if self._total > self._before_close:
             step = Step.CLOSE
-        elif self._in_window > self._before_pause and self.paused_until <= now:
+        elif len(lately) > self._before_pause and self.paused_until <= now:
             step = Step.PAUSE
             self.paused_until = now + self._pause_seconds
-            # The next window begins when it is read again.
-            self._window_began, self._in_window = self.paused_until, 0
+            lately.clear()  # one begins anew when one is read again
         STEPS[step.value] += 1
         return step

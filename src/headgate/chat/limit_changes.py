@@ -43,6 +43,8 @@ class LimitChanges:
         self._node = node
         self._ask = ask
         self._rooms: set[int] = set()
+        # What is in force in rooms of this process that have changed; see `known`.
+        self._known: dict[int, RoomLimits] = {}
         self._people = False
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -57,6 +59,13 @@ class LimitChanges:
             elif notice.what == what.LIMITS:
                 self._people = True
                 self._wake.set()
+
+    def known(self, room_id: int) -> RoomLimits | None:
+        """Return a room's limits where they have changed while people were there.
+
+        Each change is noted, so what another look finds is older, or will be noted.
+        """
+        return self._known.get(room_id)
 
     async def _run(self) -> None:
         while True:
@@ -80,6 +89,9 @@ class LimitChanges:
                 logger.exception("limit_changes_failed")
 
     def _put_in_force(self, room_id: int, limits: RoomLimits) -> None:
+        rooms = self._node.hub.rooms
+        self._known[room_id] = limits
+        self._known = {each: self._known[each] for each in self._known if each in rooms}
         for watch in self._node.hub.live_watches(room_id):
             before = watch.rights
             if isinstance(before, Rights) and before.limits != limits:

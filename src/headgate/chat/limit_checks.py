@@ -13,7 +13,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headgate.chat.conf import Conf, conf, mistakes
-from headgate.chat.policies import CAPS, LATER, STANDARD, policy_mistake
+from headgate.chat.policies import CAPS, LATER, OFF, STANDARD, policy_mistake
 from headgate.limits.policy import Policy
 
 __all__ = [
@@ -91,7 +91,7 @@ def _ladder(given: Conf) -> Iterator[LimitMistake]:
 
 
 def _http_rate(rate: str | None) -> Iterator[LimitMistake]:
-    if rate is None:
+    if rate is None or rate == OFF:
         return
     try:
         Policy("http", rate)

@@ -243,6 +243,11 @@ class AccessChange(models.Model):
         ROOM = "room", _("room")  # a room's slow mode and rates
         LIMITS = "limits", _("limits")  # the rates of single people
 
+        @classmethod
+        def of_people(cls) -> frozenset[str]:
+            """Return those by which somebody's access may have ended."""
+            return frozenset({cls.ACCESS, cls.LOGOUT, cls.USER})
+
     what = models.CharField(max_length=6, choices=What.choices)
     author_key = models.CharField(max_length=64, blank=True)
     room = models.ForeignKey(

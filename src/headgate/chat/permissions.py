@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from headgate.chat.conf import conf
 from headgate.chat.models import Member, Message, Room
 from headgate.chat.people import SYSTEM, Actor
+from headgate.chat.policies import policies
 from headgate.chat.room_limits import RoomLimits
 from headgate.protocol.codes import Code
 
@@ -184,9 +185,8 @@ def rights_in(actor: Actor, room: Room) -> Rights:
     _forget_standings(room)
     member = rules.member(actor, room)
     limits = RoomLimits.of(room.settings)
-    exempt = limits.slow_mode_seconds > 0 and isinstance(
-        _decided(actor, "moderate", room), Allow
-    )
+    slow = policies().slow_mode(limits.slow_mode_seconds) is not None
+    exempt = slow and isinstance(_decided(actor, "moderate", room), Allow)
     return Rights(
         room_id=room.pk,
         decided_at=room.head,

@@ -9,7 +9,7 @@ from headgate.chat.permissions import Deny, Rights, rights_in
 from headgate.protocol.codec import is_room_slug
 from headgate.protocol.codes import Code
 
-__all__ = ["enter", "would_make"]
+__all__ = ["enter", "may_be_made", "would_make"]
 
 
 def enter(actor: Actor, slug: str, *, make: bool = True) -> Rights | Deny:
@@ -25,6 +25,11 @@ def enter(actor: Actor, slug: str, *, make: bool = True) -> Rights | Deny:
         return Deny(Code.NOT_FOUND)
     rights = rights_in(actor, room)
     return rights.denial("watch") or rights
+
+
+def may_be_made(denial: Deny) -> bool:
+    """Return whether a room that was not found may come to be by writing into it."""
+    return denial.code == Code.NOT_FOUND and conf().MAKE_ROOMS
 
 
 def would_make(slug: str) -> bool:

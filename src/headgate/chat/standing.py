@@ -9,7 +9,7 @@ not every change is noted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from headgate.chat.limit_changes import tell_slow_mode
@@ -19,6 +19,7 @@ from headgate.chat.permissions import Deny, Rights
 from headgate.chat.profiles import outdate
 from headgate.chat.reader import Reader
 from headgate.chat.recheck import Account, Answer, Recheck
+from headgate.chat.room_limits import RoomLimits
 from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
 from headgate.live.node import Node
@@ -52,6 +53,8 @@ class Standing:
         self._sweeping = self._loop.create_task(self._sweep())
         self._doubt_until = 0.0
         self.node: Node | None = None
+        # Returns a room's limits where they are known better than by a look.
+        self.limits_of: Callable[[int], RoomLimits | None] = lambda _: None
         # Counts what may have changed rights, for whoever is coming into a room.
         self.changes = 0
 
@@ -120,7 +123,8 @@ class Standing:
     def changed(self, notices: Sequence[Notice]) -> None:
         """Follow what was noted about people's access."""
         what = AccessChange.What
-        self._doubt_until = self._loop.time() + DOUBT_SECONDS
+        if any(each.what in what.of_people() for each in notices):
+            self._doubt_until = self._loop.time() + DOUBT_SECONDS
         for notice in notices:
             if notice.what in {what.ACCESS, what.USER} and notice.room_id is None:
                 outdate(notice.author_key)
@@ -217,7 +221,8 @@ class Standing:
             self._cut(watch, watch.rights.slug, (), answer.rights)
         elif answer.rights is not None:
             before: Rights = watch.rights
-            watch.rights = replace(answer.rights, crowded=before.crowded)
+            limits = self.limits_of(watch.room_id) or answer.rights.limits
+            watch.rights = replace(answer.rights, crowded=before.crowded, limits=limits)
             if self.node is not None:
                 tell_slow_mode(self.node, watch, before)
 

@@ -9,27 +9,22 @@ from headgate.chat.permissions import Rights
 from headgate.chat.tickets import WELCOME_TICKET_SECONDS, issue_ticket
 from headgate.chat.visitor import Visitor
 from headgate.protocol.fields import MAX_COMMAND_BYTES
-from headgate.protocol.pushes import RoomJoined, Welcome
+from headgate.protocol.pushes import Limit, RoomJoined, Welcome
 
-__all__ = ["HEARTBEAT_MS", "room_joined", "welcome"]
+__all__ = ["HEARTBEAT_MS", "limits_of", "room_joined", "welcome"]
 
 HEARTBEAT_MS = 25_000
 
 
-async def welcome(
+def welcome(
     visitor: Visitor,
     rooms: dict[str, RoomJoined],
+    limits: list[Limit],
     *,
     ticket: bool = True,
 ) -> Welcome:
     """Return the welcome of a visitor, with a `ticket` for coming back or without."""
     actor = visitor.actor
-    joined = [
-        watch.rights
-        for watch in visitor.connection.watches.values()
-        if isinstance(watch.rights, Rights)
-    ]
-    limits = await limits_told(visitor.gate, joined)
     return Welcome(
         user=actor.author,
         guest=guest_token(actor) if actor.user is None else None,
@@ -43,6 +38,16 @@ async def welcome(
         heartbeat_ms=HEARTBEAT_MS,
         max_message_bytes=MAX_COMMAND_BYTES,
     )
+
+
+async def limits_of(visitor: Visitor) -> list[Limit]:
+    """Return the limits to be told in the welcome, with those of the joined rooms.
+
+    It may wait, so it comes before the welcome: what happens meanwhile is in that.
+    """
+    watches = visitor.connection.watches.values()
+    joined = [each.rights for each in watches if isinstance(each.rights, Rights)]
+    return await limits_told(visitor.gate, joined)
 
 
 def room_joined(entrance: Entrance) -> RoomJoined:

@@ -154,6 +154,34 @@ async def test_every_request_is_a_command(
     assert [each.status_code for each in answers] == [200, 200, 429]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", f"{HERE}/messages", {"text": ""}),
+        ("PATCH", f"{HERE}/messages/1", {"text": ""}),
+        ("DELETE", f"{HERE}/messages/-1", None),
+        ("POST", "/api/v1/connect", {"rooms": "general"}),
+        ("POST", "/ws/chat/general/", {"message": ""}),
+    ],
+)
+async def test_what_is_malformed_is_a_request_too(
+    browse: Browsers,
+    room: Room,
+    ada: User,
+    settings: Settings,
+    method: str,
+    path: str,
+    body: Any,
+) -> None:
+    settings.HEADGATE = {"LIMITS": {"command": "2/min"}}
+    browser = await browse(ada)
+    statuses = [
+        (await browser.request(method, path, json=body)).status_code for _ in range(3)
+    ]
+
+    assert statuses == [400, 400, 429]
+
+
 async def test_guests_are_counted_by_their_address(
     browse: Browsers, room: Room
 ) -> None:

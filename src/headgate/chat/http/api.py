@@ -141,7 +141,7 @@ async def connect(request: HttpRequest) -> HttpResponse:
     """
     body = body_of(request)
     who = await admission(request)
-    wanted = connect_of(body)
+    wanted = await who.decoded(lambda: connect_of(body))
     await who.admit("connect")
     visitor = renamed(who.identity, wanted.name)
     found = descriptor_for(request, visitor, wanted.rooms)
@@ -281,7 +281,7 @@ async def post_message(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     """
     body = body_of(request)
     who = await admission(request)
-    command = told(Send, body, room=room)
+    command = await who.decoded(lambda: told(Send, body, room=room))
     verdict = await post(who, command)
     response = _saved(who.identity, verdict, command.client_id)
     if isinstance(verdict, Written):
@@ -310,7 +310,7 @@ async def edit_message(
     """
     body = body_of(request)
     who = await admission(request)
-    command = told(Edit, body, room=room, target=number(seq))
+    command = await who.decoded(lambda: told(Edit, body, room=room, target=number(seq)))
     return _saved(who.identity, await change(who, command))
 
 
@@ -333,7 +333,7 @@ async def delete_message(
     What is deleted already gives the first deletion's seq.
     """
     who = await admission(request)
-    command = asked(Delete, room=room, target=number(seq))
+    command = await who.decoded(lambda: asked(Delete, room=room, target=number(seq)))
     return _saved(who.identity, await change(who, command))
 
 

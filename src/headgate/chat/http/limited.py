@@ -6,7 +6,8 @@ answer's `RateLimit` fields, whether it was refused or not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -22,8 +23,11 @@ from headgate.chat.people import Actor
 from headgate.chat.permissions import Rights
 from headgate.limits.decision import Decision
 from headgate.limits.fields import limit_fields
+from headgate.protocol.codec import BadCommand
 
 __all__ = ["Admission", "decisions_of", "tell_limits"]
+
+T = TypeVar("T")
 
 _ATTRIBUTE = "headgate_decisions"
 
@@ -62,6 +66,19 @@ class Admission:
                 failure = refusal_error(each, client_id)
                 raise Refusal(failure, decisions=decisions)
 
+    async def decoded(self, decode: Callable[[], T]) -> T:
+        """Return what a request says; one that says nothing right is a request, too.
+
+        Raises:
+            BadCommand: It is no command.
+            Refusal: And there were too many.
+        """
+        try:
+            return decode()
+        except BadCommand:
+            await self.admit("command")
+            raise
+
 
 def decisions_of(request: HttpRequest) -> Sequence[Decision]:
     """Return what limits have decided for a request."""
@@ -71,7 +88,9 @@ def decisions_of(request: HttpRequest) -> Sequence[Decision]:
 
 def tell_limits(response: HttpResponseBase, decisions: Sequence[Decision]) -> None:
     """Put policies, and what is left of them, into an answer."""
-    for name, value in limit_fields(decisions).items():
+    # Those that were not asked for, as another refused already, have no time.
+    told = [each for each in decisions if each.now_us]
+    for name, value in limit_fields(told).items():
         response[name] = value
 
 

@@ -19,7 +19,7 @@ from headgate.chat.entries import (
 from headgate.chat.http.limited import Admission
 from headgate.chat.http.problems import Refusal
 from headgate.chat.permissions import Deny, Rights
-from headgate.chat.rooms import enter
+from headgate.chat.rooms import enter, may_be_made
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import denied, seq_of
 from headgate.protocol.commands import Delete, Edit, Send
@@ -41,7 +41,8 @@ async def post(admission: Admission, command: Send) -> Written | Known:
         operation = "send" if rights.denial("send") is None else "command"
         await admission.admit(operation, rights, client_id=client_id)
     else:
-        await admission.admit("send", client_id=client_id)
+        operation = "send" if may_be_made(rights) else "command"
+        await admission.admit(operation, client_id=client_id)
         rights = await storage.read(enter, actor, command.room)  # which may make it
     denial = rights if isinstance(rights, Deny) else rights.denial("send")
     if isinstance(rights, Deny) or denial is not None:

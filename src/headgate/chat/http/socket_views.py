@@ -71,7 +71,7 @@ async def _post(request: HttpRequest, room: str) -> HttpResponse:
     """Answer a POST of plain mode's one command."""
     body = body_of(request)
     who = await admission(request)
-    plain = decode_plain(body)
+    plain = await who.decoded(lambda: decode_plain(body))
     send = Send(room=room, text=plain.message, client_id=plain.client_id)
     verdict = await post(who, send)
     identity = who.identity

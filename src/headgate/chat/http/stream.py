@@ -34,7 +34,7 @@ from headgate.chat.permissions import Deny
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.tickets import TicketRefused, redeem_ticket
 from headgate.chat.visitor import Visitor, denied
-from headgate.chat.welcome import room_joined, welcome
+from headgate.chat.welcome import limits_of, room_joined, welcome
 from headgate.live.event_stream_sink import EventStreamSink
 from headgate.live.frames import Mode
 from headgate.protocol.codec import error
@@ -118,10 +118,10 @@ class _Stream:
         except Exception:  # a fault of ours ends this stream, and is seen
             logger.exception("stream_failed")
         finally:
+            self.arrival.over()
             if self.visitor is not None:
                 await self.visitor.close()
             await self.sink.close()
-            self.arrival.over()
 
     async def _serve(self) -> None:
         if self.scope["method"] not in _METHODS:
@@ -146,9 +146,9 @@ class _Stream:
         check_source(request)
         asked = read_request(request)
         origin = request.headers.get("Origin", "")
-        _check(await self.arrival.by_address())
+        _check(await self.arrival.by_address(), self.arrival)
         who = await self._identify(asked, origin)
-        _check(await self.arrival.by_person(who.actor))
+        _check(await self.arrival.by_person(who.actor), self.arrival)
         running = engine()
         end_with_server()
         if running.draining:
@@ -166,11 +166,13 @@ class _Stream:
         if self.scope["method"] == "HEAD":
             await self._answer(HttpResponse(headers=headers))
             return
+        limits = await limits_of(visitor)
+        _without_removed(visitor, rooms, resets)
         # What was said about rooms before is in the welcome.
         visitor.connection.outbox.take_all()
-        visitor.tell(await welcome(visitor, rooms, ticket=who.by == "ticket"))
+        visitor.tell(welcome(visitor, rooms, limits, ticket=who.by == "ticket"))
         visitor.arrived()
-        for reset in resets:
+        for reset in resets.values():
             visitor.tell(reset)
         for watch in list(visitor.connection.watches.values()):
             running.node.go(visitor.connection, watch.room_id)
@@ -197,7 +199,7 @@ class _Stream:
         self,
         visitor: Visitor,
         asked: StreamRequest,
-    ) -> tuple[dict[str, RoomJoined], list[Reset]]:
+    ) -> tuple[dict[str, RoomJoined], dict[str, Reset]]:
         """Begin to watch the rooms; return how they stand, and what does not fit.
 
         Raises:
@@ -219,15 +221,11 @@ class _Stream:
                 resets[slug] = found.reset
             elif (watch := visitor.watch(slug)) is not None:
                 self.sink.positions.move(slug, watch.position, found.epoch)
-        for slug, entry in rooms.items():
-            if entry.error is None and visitor.watch(slug) is None:
-                # Removed while the others were entered.
-                rooms[slug] = RoomJoined(error=error(Code.NOT_FOUND))
-                resets.pop(slug, None)
+        _without_removed(visitor, rooms, resets)
         refused = [entry.error for entry in rooms.values() if entry.error is not None]
         if len(refused) == len(rooms):
             raise Refusal(refused[0])
-        return rooms, list(resets.values())
+        return rooms, resets
 
     # --- ending ---
 
@@ -291,10 +289,20 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers]
 
 
-def _check(failure: Error | None) -> None:
+def _without_removed(
+    visitor: Visitor, rooms: dict[str, RoomJoined], resets: dict[str, Reset]
+) -> None:
+    """Take out rooms from which somebody was removed while others were entered."""
+    for slug, entry in rooms.items():
+        if entry.error is None and visitor.watch(slug) is None:
+            rooms[slug] = RoomJoined(error=error(Code.NOT_FOUND))
+            resets.pop(slug, None)
+
+
+def _check(failure: Error | None, arrival: Arrival) -> None:
     """Raise `Refusal` for somebody who may not open a stream now."""
     if failure is not None:
-        raise Refusal(failure)
+        raise Refusal(failure, decisions=arrival.decisions)
 
 
 def _going_away() -> Error:
