@@ -65,7 +65,7 @@ ROOT_URLCONF = "mysite.urls"
 ASGI_APPLICATION = "mysite.asgi.application"
 STATIC_URL = "static/"
 LOGIN_URL = "headgate_web:sign-in"
-HEADGATE = {"GUESTS": True}
+HEADGATE = {"GUESTS": True, "THROTTLING_ENABLED": False}
 FILE = Path(__file__).parents[1] / "db.sqlite3"
 DATABASES = {"default": dj_database_url.parse("DATABASE_URL" or f"sqlite:///{FILE}")}
 """

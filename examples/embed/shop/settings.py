@@ -105,5 +105,8 @@ HEADGATE = {
     "AUTHENTICATORS": ["rest_framework.authentication.TokenAuthentication"],
     "PROFILES": "accounts.profiles.profiles",
     "TICKET_CACHE": "default",  # two worker processes share it
+    "REDIS": REDIS_URL,  # and count limits together
+    "PROCESSES": 2,
+    "TRUSTED_PROXIES": 1,  # nginx
     "ALLOWED_ORIGINS": os.environ.get("SHOP_ORIGINS", "https://localhost").split(","),
 }
