@@ -14,6 +14,7 @@ from typing import Any
 
 from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
+from headgate.chat.command_limits import MUST_WAIT, CommandLimits
 from headgate.chat.conf import conf
 from headgate.chat.entrance import come_in
 from headgate.chat.entries import (
@@ -30,7 +31,6 @@ from headgate.chat.gate import refusal_error
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
-from headgate.chat.rooms import may_be_made
 from headgate.chat.rows import timestamp
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
@@ -73,20 +73,13 @@ from headgate.protocol.pushes import (
 
 __all__ = ["Conversation"]
 
-# What is never refused.
-_FREE = (Ping, Leave)
-# What commands are charged as, beside being commands; see `Gate.charges`. Typing is
-# charged where it is done, since it is left out and not refused.
-_OPERATIONS: dict[type[Command], str] = {Send: "send", Edit: "edit", History: "history"}
-# The operation in a room that stands for each, where it is none itself.
-_MAY = {"send": "send", "edit": "send", "history": "history"}
-
 
 class Conversation:
     """A client in `headgate.v1`, after its hello was decoded."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
+        self._limits = CommandLimits(visitor)
         self._at_once: dict[type[Command], Callable[[Any], None]] = {
             Hello: self._hello_again,
             Leave: self._leave,
@@ -135,7 +128,7 @@ class Conversation:
         """Take one text frame; raises `BadCommand`."""
         command = decode_command(payload)
         try:
-            refusal = await self._refusal(command)
+            refusal = await self._limits.refusal(command)
             if refusal is not None:
                 self._refused(command, refusal)
             elif self._needs_no_waiting(command):
@@ -153,21 +146,13 @@ class Conversation:
             return False  # `hear` says what is wrong
         if not self._needs_no_waiting(command):
             return False
-        if isinstance(command, _FREE):
+        refusal = self._limits.refusal_now(command)
+        if refusal is MUST_WAIT:
+            return False
+        if refusal is None:
             self._do(command)
-            return True
-        gate = self._visitor.gate
-        charges = gate.charges(*self._charged(command))
-        if gate.waits(charges):
-            refusal = gate.certain(charges)
-            if refusal is None:
-                return False
         else:
-            refusal = gate.decide(charges)
-        if refusal is not None:
             self._refused(command, refusal)
-        else:
-            self._do(command)
         return True
 
     def _needs_no_waiting(self, command: Command) -> bool:
@@ -186,53 +171,6 @@ class Conversation:
                 self._visitor.submit(draft, partial(self._saved, command))
             return
         self._at_once[type(command)](command)
-
-    # --- limits ---
-
-    def _charged(self, command: Command) -> tuple[str, Rights | None]:
-        """Return what a command is charged as, and the rights that it is done by.
-
-        What may not be done is a command, and no more.
-        """
-        operation = _OPERATIONS.get(type(command), "command")
-        if operation == "command":
-            return operation, None
-        watch = self._visitor.watch(getattr(command, "room", ""))
-        rights = None if watch is None else watch.rights
-        if not isinstance(rights, Rights) or rights.denial(_MAY[operation]) is not None:
-            return "command", None
-        return operation, rights
-
-    async def _refusal(self, command: Command) -> Decision | None:
-        """Count a command; return why it may not be done now, or None.
-
-        Raises `LogUnavailable`.
-        """
-        if isinstance(command, _FREE):
-            return None
-        gate = self._visitor.gate
-        refusal = await gate.decide_soon(gate.charges(*self._charged(command)))
-        if refusal is not None:
-            return refusal
-        operation = _OPERATIONS.get(type(command), "command")
-        room = str(getattr(command, "room", ""))
-        if operation == "command" or self._visitor.watch(room) is not None:
-            return None
-        # Not joined: only a look into the room tells its limits, and that look was
-        # charged as a command.
-        found = await self._visitor.enter(room, make=False)
-        if isinstance(found, Rights):
-            if found.denial(_MAY[operation]) is not None:
-                return None
-            charges = gate.charges(operation, found, command=False)
-        elif operation == "send" and may_be_made(found):
-            charges = gate.charges(operation, command=False)
-        else:
-            return None  # it is denied, and was charged as a command
-        refusal = await gate.decide_soon(charges)
-        if refusal is not None:
-            await gate.refund(gate.charges("command"))  # refused counts nowhere
-        return refusal
 
     def _refused(self, command: Command, refusal: Decision) -> None:
         """Answer a command that came too fast."""
