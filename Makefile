@@ -6,7 +6,7 @@ DATA = headgate-data
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint replay bench bench-limiter
+.PHONY: help setup run test soak lint replay bench bench-limiter bench-flood
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -39,3 +39,7 @@ bench: ## measure messages saved per CPU-second, beside a plain Channels chat
 bench-limiter: ## measure the limiter's decisions per second, beside two other packages
 	@scripts/setup all
 	@exec .venv/bin/python -m benchmarks.limiter
+
+bench-flood: ## measure what somebody who floods costs the others, and the server
+	@scripts/setup all
+	@exec .venv/bin/python -m benchmarks.flood

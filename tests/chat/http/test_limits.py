@@ -274,3 +274,20 @@ async def test_a_page_of_another_origin_may_read_the_fields(
 
     exposed = answer.headers["access-control-expose-headers"].split(", ")
     assert {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(exposed)
+
+
+async def test_a_flood_writes_no_line_for_each_request(
+    browse: Browsers, room: Room, ada: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = await browse(ada)
+    caplog.set_level("INFO")
+    statuses = [
+        (await browser.post(f"{HERE}/messages", json={"text": f"m{n}"})).status_code
+        for n in range(16)
+    ]
+
+    assert statuses.count(429) == 6
+    said = [each.getMessage() for each in caplog.records if "httpx" not in each.name]
+    assert [text for text in said if "Too Many" in text or "refused" in text] == [
+        f"refused policy=send key={{u:{ada.pk}}}/general"
+    ]

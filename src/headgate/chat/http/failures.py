@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import (
@@ -47,6 +48,10 @@ def failed(request: HttpRequest, exc: Exception) -> HttpResponse:
 def _refused(_: HttpRequest, exc: Refusal) -> HttpResponse:
     response = problem(exc.error, status=exc.status)
     tell_limits(response, exc.decisions)
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        # Or Django would write a line for each request of a flood. The limiter logs
+        # each person once a minute.
+        response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
     return response
 
 
