@@ -126,6 +126,46 @@ class InTestCase(TestCase):
             await one.send("general", "hi")
             assert (await one.push("message"))["text"] == "hi"
 """
+LIMITS = """
+import pytest
+from django.contrib.auth.models import User
+from headgate.chat.models import Room
+from headgate.testing import Refused
+
+
+@pytest.fixture
+def ada(transactional_db):
+    Room.objects.create(slug="general")
+    return User.objects.create_user("ada", first_name="Ada")
+
+
+async def send(client, count):
+    for number in range(count):
+        await client.send("general", f"Message {number}")
+
+
+@pytest.mark.parametrize("again", [1, 2])  # nothing is left of the test before
+async def test_the_clock(limits_clock, chat_client, ada, again):
+    client = await chat_client(ada, "general")
+    await send(client, 10)
+    for _ in range(2):
+        with pytest.raises(Refused, match="rate_limited") as refused:
+            await send(client, 1)
+        assert refused.value.error["retry_after_ms"] == 1000
+    limits_clock.advance(1.0)
+    await send(client, 1)
+
+
+async def test_off(limits_off, chat_client, ada):
+    await send(await chat_client(ada, "general"), 70)
+
+
+async def test_as_the_settings_say(chat_client, ada, settings):
+    settings.HEADGATE = {"LIMITS": {"send": "1/day"}}
+    client = await chat_client(ada, "general")
+    with pytest.raises(Refused, match="rate_limited"):
+        await send(client, 2)
+"""
 ANYIO = """
 import pytest
 from django.contrib.auth.models import User
@@ -190,6 +230,12 @@ def test_the_fixture_in_a_project(project: pytest.Pytester) -> None:
     done.assert_outcomes(passed=6, xfailed=1)
 
 
+def test_the_fixtures_of_limits(project: pytest.Pytester) -> None:
+    project.makepyfile(test_limits=LIMITS)
+    done = project.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=4)
+
+
 def test_the_fixture_with_anyio(project: pytest.Pytester) -> None:
     project.makepyfile(test_chat=ANYIO)
     lines = [line for line in INI.splitlines() if not line.startswith("asyncio")]
@@ -200,7 +246,8 @@ def test_the_fixture_with_anyio(project: pytest.Pytester) -> None:
 
 def test_the_fixture_is_told_of(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess("--fixtures")
-    done.stdout.fnmatch_lines(["chat_client -- *"])
+    for name in ("chat_client", "limits_clock", "limits_off"):
+        done.stdout.fnmatch_lines([f"{name} -- *"])
 
 
 def test_it_is_a_plugin_by_its_entry_point() -> None:
