@@ -93,6 +93,8 @@ class Gate:
         number = next(_numbers) if connected else 0
         self._commands = f"{self._person}#{number}" if connected else self._person
         self._connected = connected
+        # What was refused last, and the limit that it met.
+        self._met: tuple[list[Charge], list[Charge]] | None = None
         # By operation and room: for what they were made, and the charges.
         self._made: dict[
             tuple[str, str], tuple[Rights | None, PolicySet, int, list[Charge]]
@@ -197,7 +199,19 @@ class Gate:
         if len(charges) == 1:
             decision = deciding.decide_one(*charges[0])
             return None if decision.allowed else decision
-        return deciding.decide(charges).refused
+        if self._met is not None and self._met[0] is charges:
+            # Whoever goes on after a refusal meets the same limit: while it refuses,
+            # the others need not be asked.
+            (decision,) = deciding.store.decide(self._met[1], write=False)
+            if not decision.allowed:
+                deciding.refusals.note(decision)
+                return decision
+        self._met = None
+        refusal = deciding.decide(charges).refused
+        if refusal is not None:
+            met = [each for each in charges if each.policy is refusal.policy]
+            self._met = charges, met
+        return refusal
 
     async def decide_soon(self, charges: list[Charge]) -> Decision | None:
         """Count charges; return a refusal, or None."""
