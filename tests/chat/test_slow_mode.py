@@ -133,6 +133,13 @@ async def test_moderators_need_not_wait_for_the_slow_mode_of_all_rooms(
 
     assert found == [[True, False, False], [True, True, True]]
 
+    # A room's own slow mode comes and goes; they stay free of that of all rooms.
+    await slow(60)
+    await moderator.push("room")
+    await slow(0)
+    await moderator.push("room")
+    assert "seq" in await moderator.ask("send", room="general", text="still free")
+
 
 async def test_whoever_becomes_a_moderator_need_not_wait_from_then_on(
     talk: Talkers, room: Room, ada: User

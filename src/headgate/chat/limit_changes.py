@@ -12,6 +12,7 @@ from headgate.chat.models import AccessChange, Room
 from headgate.chat.notices import Notice
 from headgate.chat.overrides import overrides
 from headgate.chat.permissions import Rights
+from headgate.chat.policies import policies
 from headgate.chat.reader import Reader
 from headgate.chat.room_limits import RoomLimits
 from headgate.live.connection import Watch
@@ -95,7 +96,7 @@ class LimitChanges:
         for watch in self._node.hub.live_watches(room_id):
             before = watch.rights
             if isinstance(before, Rights) and before.limits != limits:
-                slow = limits.slow_mode_seconds > 0
+                slow = policies().slow_mode(limits.slow_mode_seconds) is not None
                 watch.rights = replace(
                     before, limits=limits, exempt=slow and before.exempt
                 )
