@@ -83,8 +83,9 @@ def test_p16_threads_with_many_keys_and_sweeps_keep_the_count() -> None:
         return 0
 
     _in_threads(8, work)
-    kept = [len(shard) for shelf in store._shelves.values() for shard in shelf.shards]
-    assert len(store) == sum(kept) <= 300
+    cells = [cell for shelf in store._shelves.values() for cell in shelf.values()]
+    assert len(store) == len(cells) <= 300
+    assert {len(cell) for cell in cells} <= {1}  # all numbers were given back
 
 
 @pytest.mark.usefixtures("hurried")

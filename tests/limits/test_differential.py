@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from headgate.limits import Charge, Policy
 from tests.limits.models import FREELY, Bucket, policies
-from tests.limits.worlds import Clock, TimedRedis, World
+from tests.limits.worlds import TimedRedis, World
 from tests.redis_server import RedisServer
 
 KEYS = ("a", "b", "{a}:c")
@@ -35,12 +35,8 @@ class _Agree(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
         self.memory, self.remote = World(None), World(self.redis)
-        for world in (self.memory, self.remote):
-            world.clock = self.clock
-            world.store._clock = self.clock  # type: ignore[union-attr]
-        self.redis.clock = self.clock
+        self.clock = self.redis.clock = self.remote.clock = self.memory.clock
         self.buckets: dict[tuple[str, str], Bucket] = {}
         self.policies: dict[str, Policy] = {}
 

@@ -123,11 +123,9 @@ class World:
         if isinstance(self.store, TimedRedis):
             return self.store.snapshot()
         found: dict[str, int] = {}
+        found |= {name: tat for name, tat in self.store._overflow_us.items() if tat}
         for name, shelf in self.store._shelves.items():
-            if shelf.overflow_us:
-                found[name] = shelf.overflow_us
-            for shard in shelf.shards:
-                found |= {f"{name}:{key}": tat for key, tat in shard.items()}
+            found |= {f"{name}:{key}": tat for key, [tat] in shelf.items()}
         return found
 
 

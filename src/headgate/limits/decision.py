@@ -6,8 +6,6 @@ of the store; what people ask of it is computed from those.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from headgate.limits.policy import Policy, StoreAway
 
 __all__ = ["Decision", "DegradedDecision", "Verdict"]
@@ -15,7 +13,17 @@ __all__ = ["Decision", "DegradedDecision", "Verdict"]
 _US = 1_000_000
 
 
-class _Fields(NamedTuple):
+class Decision:
+    """What one policy says of one key.
+
+    `allowed` is whether it may be done. `tat_us` is the stored number afterwards:
+    GCRA's theoretical arrival time, at which the key is as fresh again.
+    """
+
+    # Made a million times a second, see `benchmarks/limiter.py`: what is asked of it
+    # less often is worked out then.
+    __slots__ = ("allowed", "increment_us", "key", "now_us", "policy", "tat_us")
+
     policy: Policy
     key: str
     allowed: bool
@@ -23,16 +31,39 @@ class _Fields(NamedTuple):
     now_us: int
     tat_us: int
 
+    def __init__(
+        self,
+        policy: Policy,
+        key: str,
+        allowed: bool,  # noqa: FBT001
+        increment_us: int,
+        now_us: int,
+        tat_us: int,
+    ) -> None:
+        self.policy = policy
+        self.key = key
+        self.allowed = allowed
+        self.increment_us = increment_us
+        self.now_us = now_us
+        self.tat_us = tat_us
 
-class Decision(_Fields):
-    """What one policy says of one key.
+    def _fields(self) -> tuple[Policy, str, bool, int, int, int]:
+        return (
+            self.policy,
+            self.key,
+            self.allowed,
+            self.increment_us,
+            self.now_us,
+            self.tat_us,
+        )
 
-    `allowed` is whether it may be done. `tat_us` is the stored number afterwards:
-    GCRA's theoretical arrival time, at which the key is as fresh again.
-    """
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Decision):
+            return NotImplemented
+        return self._fields() == other._fields()
 
-    # A tuple, since it is made a million times a second: see `benchmarks/limiter.py`.
-    __slots__ = ()
+    def __hash__(self) -> int:
+        return hash(self._fields())
 
     @property
     def degraded(self) -> StoreAway | None:
@@ -62,8 +93,11 @@ class Decision(_Fields):
         more than the burst. Of what could not be reserved, it is the time until it
         would be allowed at once.
         """
-        if self.allowed:
-            return 0
+        return 0 if self.allowed else self.wait_us
+
+    @property
+    def wait_us(self) -> int | None:
+        """The same as if it were refused, which is of use on a dry run."""
         if self.increment_us > self.policy.tolerance_us:
             return None
         base_us = max(self.tat_us, self.now_us)
@@ -108,15 +142,25 @@ class Decision(_Fields):
         return f"<Decision {self.policy.name} {self.key!r}: {word}>"
 
 
+class Allowed(Decision):
+    """A decision whose fields are set by whoever makes it, without a call for that."""
+
+    __slots__ = ()
+
+    __init__ = object.__init__
+
+
 class DegradedDecision(Decision):
     """A decision made while the store was away, as the policy's `store_away` says."""
+
+    __slots__ = ("_degraded",)
 
     _degraded: StoreAway
 
     @classmethod
     def of(cls, decision: Decision, degraded: StoreAway) -> DegradedDecision:
         """Return the same decision, made in that way."""
-        found = cls(*decision)
+        found = cls(*decision._fields())
         found._degraded = degraded
         return found
 

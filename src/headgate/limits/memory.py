@@ -11,20 +11,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from headgate.limits.decision import Decision
+from headgate.limits.decision import Allowed, Decision
 from headgate.limits.owner import is_meant
 from headgate.limits.policy import Charge, Policy
 from headgate.limits.store import Note, check_distinct, ignore
 
 __all__ = ["MemoryStore"]
 
-MAX_KEYS = 200_000  # about 30 MB
-_SHARDS = 64  # a power of 2; a sweep looks at one of them
-_MASK = _SHARDS - 1
+MAX_KEYS = 200_000  # about 50 MB
+_PARTS = 64  # a sweep looks at one of so many parts of the keys
 _LEAST_BETWEEN_SWEEPS = 16  # new keys
 # While there is no room, each new key brings a sweep, also one that is refused. Where
-# fewer than one in so many went, the next waits so long; a sweep takes 0.2 ms.
+# fewer than one in so many went, the next waits so long; a sweep takes 1.5 ms.
 _WORTH = 32
 _BETWEEN_FULL_SWEEPS_US = 10_000
 
@@ -64,19 +64,68 @@ class _Token:
         self.give_back(None)
 
 
-class _Shelf:
-    """The keys of one policy: their numbers, and the one of those without room."""
-
-    __slots__ = ("overflow_us", "shards")
-
-    def __init__(self) -> None:
-        self.shards: tuple[dict[str, int], ...] = tuple({} for _ in range(_SHARDS))
-        self.overflow_us = 0
-
-
+# The keys of one policy: each has a list of its own, which holds its number. Whoever
+# takes the number out of the list may change it, as with a token; a list that is
+# dropped stays empty, so that nobody counts in it any more. Only who holds the store's
+# token adds and drops keys, and takes more than one number.
+_Cell = list[int]
+_Shelf = dict[str, _Cell]
 # Policy, key, increment, number, whether it fits, and where the number is kept.
-_Found = tuple[Policy, str, int, int, bool, _Shelf, dict[str, int]]
-_new = tuple.__new__  # half of what the class costs to call
+_Found = tuple[Policy, str, int, int, bool, _Cell | None]
+
+
+class _DecideOne(Protocol):
+    def __call__(
+        self, policy: Policy, key: str, cost: int | None = None
+    ) -> Decision: ...
+
+
+def _quick(
+    shelves: dict[str, _Shelf], clock: Callable[[], int], slow: _DecideOne
+) -> _DecideOne:
+    """Return the function for the most frequent case: a known key that is allowed.
+
+    Everything else it leaves to `slow`. It is no method, so that it looks up less.
+    """
+
+    def decide_one(policy: Policy, key: str, cost: int | None = None) -> Decision:
+        """Decide one charge and count it if it is allowed."""
+        increment = policy.increment_us if cost is None else policy.increment_of(cost)
+        tolerance = policy.tolerance_us
+        try:
+            cell = shelves[policy.name][key]
+            now = clock() // 1000
+            tat = cell.pop()
+        except LookupError:  # new, or in somebody's hands
+            return slow(policy, key, cost)
+        # Nothing is called with the number in hand, so nothing can go wrong. Another
+        # may have had it since the clock was read. What fits an earlier moment fits;
+        # what does not is decided by the clock as it is then.
+        # (`max` is a call.)
+        after = (tat if tat > now else now) + increment  # noqa: FURB136
+        if after - tolerance > now or not increment:
+            cell.append(tat)
+            return slow(policy, key, cost)
+        cell.append(after)
+        decision: Decision = Allowed()
+        decision.policy = policy
+        decision.key = key
+        decision.allowed = True
+        decision.increment_us = increment
+        decision.now_us = now
+        decision.tat_us = after
+        return decision
+
+    return decide_one
+
+
+def _take(cell: _Cell) -> int:
+    """Take a number as soon as it is there: with the token in hand, that is soon."""
+    while True:
+        try:
+            return cell.pop()
+        except IndexError:
+            time.sleep(0)  # lets the holder go on
 
 
 class MemoryStore:
@@ -101,23 +150,25 @@ class MemoryStore:
         self._clock = clock
         self._token = _Token()
         self._shelves: dict[str, _Shelf] = {}
+        self._overflow_us: dict[str, int] = {}  # of keys without room, by policy
         self._size = 0
-        self._next_shard = 0
+        self._parts: dict[str, tuple[_Shelf, ...]] = {}  # the same, for sweeps
+        self._next_part = 0
         self._until_sweep = _LEAST_BETWEEN_SWEEPS
         self._next_full_sweep_us = 0
+        self.decide_one: _DecideOne = _quick(self._shelves, clock, self._decide_one)
 
     def __len__(self) -> int:
         """Return how many keys are kept."""
         return self._size
 
-    def decide_one(self, policy: Policy, key: str, cost: int | None = None) -> Decision:
-        """Decide one charge: `decide` for the most frequent case, written out."""
+    def _decide_one(
+        self, policy: Policy, key: str, cost: int | None = None
+    ) -> Decision:
+        """Decide one charge: `decide` for one that is new or refused, written out."""
         increment = policy.increment_us if cost is None else policy.increment_of(cost)
-        try:
-            shelf = self._shelves[policy.name]
-        except KeyError:
-            shelf = self._shelf(policy.name)
-        shard = shelf.shards[hash(key) & _MASK]
+        name = policy.name
+        tolerance = policy.tolerance_us
         token = self._token
         try:
             token.take()
@@ -125,30 +176,31 @@ class MemoryStore:
             token.wait()
         try:
             now = self._clock() // 1000
-            kept = shard.get(key)
-            tat = self._of_others(shelf, now) if kept is None else kept
-            if tat < now:
-                tat = now
-            elif tat > now + policy.ceiling_us:
-                tat = now + policy.ceiling_us
+            ceiling = now + policy.ceiling_us
+            shelf = self._shelves.get(name)
+            cell = None if shelf is None else shelf.get(key)
+            kept = self._of_others(name, now) if cell is None else _take(cell)
+            tat = now if kept < now else min(kept, ceiling)
             after = tat + increment
-            fits = after - policy.tolerance_us <= now
-            if fits and increment:
-                if kept is None:
-                    self._keep(shelf, shard, policy, key, increment, after, now)
+            fits = after - tolerance <= now
+            if cell is not None:
+                if fits:
+                    cell.append(after if increment else kept)
                 else:
-                    shard[key] = after
-            elif not fits and tat == now + policy.ceiling_us:
-                self._correct(shelf, shard, key, tat)
+                    cell.append(tat if kept > ceiling else kept)
+            elif fits and increment:
+                self._keep(policy, key, increment, after, now)
+            elif not fits and kept > ceiling:
+                self._overflow_us[name] = tat
         finally:
             token.give_back(None)
         if fits:
-            return _new(Decision, (policy, key, True, increment, now, after))
+            return Decision(policy, key, True, increment, now, after)
         decision = Decision(policy, key, policy.dry_run, increment, now, tat)
         self.note(decision)
         return decision
 
-    def decide(  # noqa: C901 - written out: in parts it takes half as long again
+    def decide(  # noqa: C901, PLR0912, PLR0915 - written out: parts take longer
         self,
         charges: Sequence[Charge],
         *,
@@ -157,9 +209,14 @@ class MemoryStore:
     ) -> list[Decision]:
         """Decide several charges, all or none; see `Store`."""
         check_distinct(charges)
-        found: list[_Found] = []
-        counted = write
+        increments = [
+            policy.increment_us if cost is None else policy.increment_of(cost)
+            for policy, _, cost in charges
+        ]
         shelves = self._shelves
+        found: list[_Found] = []
+        give_back: list[tuple[_Cell, int]] = []
+        counted = write
         token = self._token
         try:
             token.take()
@@ -167,14 +224,15 @@ class MemoryStore:
             token.wait()
         try:
             now = self._clock() // 1000
-            for policy, key, cost in charges:
-                increment = (
-                    policy.increment_us if cost is None else policy.increment_of(cost)
-                )
-                shelf = shelves.get(policy.name) or self._shelf(policy.name)
-                shard = shelf.shards[hash(key) & _MASK]
-                kept = shard.get(key)
-                tat = self._of_others(shelf, now) if kept is None else kept
+            for (policy, key, _), increment in zip(charges, increments, strict=True):
+                name = policy.name
+                shelf = shelves.get(name)
+                cell = None if shelf is None else shelf.get(key)
+                if cell is None:
+                    kept = tat = self._of_others(name, now)
+                else:
+                    kept = tat = _take(cell)
+                    give_back.append((cell, kept))
                 ceiling = now + policy.ceiling_us
                 if tat < now:
                     tat = now
@@ -185,21 +243,28 @@ class MemoryStore:
                     tat + increment - tolerance - wait_us <= now
                     and increment <= tolerance
                 )
-                found.append((policy, key, increment, tat, fits, shelf, shard))
+                found.append((policy, key, increment, tat, fits, cell))
                 if not fits:
                     counted = counted and policy.dry_run
-                    if write and tat == ceiling:
-                        self._correct(shelf, shard, key, tat)
+                    if write and kept > ceiling:
+                        # Lower what is further ahead than the limit lets it be: it
+                        # was lowered, or the clock went back. Otherwise who waits as
+                        # long as told would be told the same again.
+                        if cell is None:
+                            self._overflow_us[name] = tat
+                        else:
+                            give_back[-1] = (cell, tat)
             if counted:
-                self._count(found, now)
+                give_back = self._count(found, give_back, now)
         finally:
+            for cell, number in give_back:
+                cell.append(number)
             token.give_back(None)
         decisions = []
-        for policy, key, increment, tat, fits, *_ in found:
+        for policy, key, increment, tat, fits, _ in found:
             if fits:
                 after = tat + increment if counted else tat
-                fields = (policy, key, True, increment, now, after)
-                decisions.append(_new(Decision, fields))
+                decisions.append(Decision(policy, key, True, increment, now, after))
             else:
                 decision = Decision(policy, key, policy.dry_run, increment, now, tat)
                 decisions.append(decision)
@@ -210,35 +275,35 @@ class MemoryStore:
     def refund(self, charge: Charge) -> None:
         """Give back what was counted, for what was not done after all."""
         increment = charge.policy.increment_of(charge.cost)
-        shelf = self._shelf(charge.policy.name)
-        shard = shelf.shards[hash(charge.key) & _MASK]
+        if not increment:
+            return
         with self._token:
-            now = self._clock() // 1000
-            tat = shard.get(charge.key)
-            if tat is not None and increment:
-                tat = min(tat, now + charge.policy.ceiling_us) - increment
+            shelf = self._shelves.get(charge.policy.name, {})
+            cell = shelf.get(charge.key)
+            if cell is not None:
+                now = self._clock() // 1000
+                tat = min(_take(cell), now + charge.policy.ceiling_us) - increment
                 if tat > now:
-                    shard[charge.key] = tat
+                    cell.append(tat)
                 else:
-                    del shard[charge.key]
-                    self._size -= 1
+                    cell.append(tat)
+                    self._drop(charge.policy.name, charge.key)
 
     def reset(self, policies: Sequence[str], key: str) -> None:
         """Forget a key under policies of these names."""
         with self._token:
             for name in policies:
-                shard = self._shelf(name).shards[hash(key) & _MASK]
-                if shard.pop(key, None) is not None:
-                    self._size -= 1
+                self._drop(name, key)
 
     def reset_all(self, key: str) -> None:
         """Forget a key, or all keys of a person, under all policies: see `is_meant`."""
-        for shelf in list(self._shelves.values()):
-            for shard in shelf.shards:
+        with self._token:
+            parts = list(self._parts.items())
+        for name, each_parts in parts:
+            for part in each_parts:
                 with self._token:  # for one at a time: nobody waits for all
-                    for each in [each for each in shard if is_meant(key, each)]:
-                        del shard[each]
-                        self._size -= 1
+                    for each in [each for each in part if is_meant(key, each)]:
+                        self._drop(name, each)
 
     def attempted(self, policy: Policy, key: str, cost: int | None) -> Decision | None:
         """Return None: nothing is certain before it is decided, and that costs less."""
@@ -272,74 +337,82 @@ class MemoryStore:
 
     # --- with the token in hand ---
 
-    def _count(self, found: list[_Found], now: int) -> None:
-        """Count what fits."""
-        for policy, key, increment, tat, fits, shelf, shard in found:
-            if not fits or not increment:
-                continue
+    def _count(
+        self, found: list[_Found], give_back: list[tuple[_Cell, int]], now: int
+    ) -> list[tuple[_Cell, int]]:
+        """Count what fits; return the numbers that are to be given back."""
+        numbers = iter(give_back)
+        counted = []
+        for policy, key, increment, tat, fits, cell in found:
             after = tat + increment
-            if key in shard:  # one before it may have brought a sweep
-                shard[key] = after
-            else:
-                self._keep(shelf, shard, policy, key, increment, after, now)
+            if cell is not None:
+                before = next(numbers)
+                counted.append((cell, after) if fits and increment else before)
+            elif fits and increment:
+                self._keep(policy, key, increment, after, now)
+        return counted
 
-    def _correct(
-        self, shelf: _Shelf, shard: dict[str, int], key: str, most: int
-    ) -> None:
-        """Lower a number that is further ahead than the limit lets it be.
-
-        It was lowered, or the clock went back. Otherwise who waits as long as told
-        would be told the same again.
-        """
-        if key in shard:
-            shard[key] = min(shard[key], most)
-        else:
-            shelf.overflow_us = min(shelf.overflow_us, most)
-
-    def _of_others(self, shelf: _Shelf, now: int) -> int:
+    def _of_others(self, name: str, now: int) -> int:
         """Return the number that a new key has: that of the keys without room."""
         if self._size >= self._max_keys and now >= self._next_full_sweep_us:
             self._sweep(now)
-        return shelf.overflow_us
+        return self._overflow_us.get(name, 0)
 
     def _keep(
-        self,
-        shelf: _Shelf,
-        shard: dict[str, int],
-        policy: Policy,
-        key: str,
-        increment: int,
-        tat: int,
-        now: int,
+        self, policy: Policy, key: str, increment: int, tat: int, now: int
     ) -> None:
         """Keep a key that is new, or count it with those without room."""
         self._until_sweep -= 1
         if self._until_sweep <= 0:
             self._sweep(now)
+        name = policy.name
         if self._size < self._max_keys:
-            shard[key] = tat
+            shelf = self._shelves.get(name)
+            if shelf is None:
+                shelf = self._shelves[name] = {}
+                self._parts[name] = tuple({} for _ in range(_PARTS))
+            cell = shelf[key] = [tat]
+            self._parts[name][hash(key) % _PARTS][key] = cell
             self._size += 1
         else:
             # Another charge of the same decision may just have been counted there.
-            others = min(shelf.overflow_us, now + policy.ceiling_us)
-            shelf.overflow_us = max(tat, others + increment)
+            others = min(self._overflow_us.get(name, 0), now + policy.ceiling_us)
+            self._overflow_us[name] = max(tat, others + increment)
+
+    def _drop(self, name: str, key: str) -> None:
+        """Drop a key, if it is there."""
+        cell = self._shelves.get(name, {}).pop(key, None)
+        if cell is not None:
+            _take(cell)
+            self._parts[name][hash(key) % _PARTS].pop(key)
+            self._size -= 1
 
     def _sweep(self, now: int) -> None:
-        """Drop what no longer matters in the next shard of each policy."""
-        place = self._next_shard
-        self._next_shard = (place + 1) & _MASK
+        """Drop what no longer matters in the next part of each policy's keys."""
+        place = self._next_part
+        self._next_part = (place + 1) % _PARTS
         seen = gone = 0
-        for shelf in list(self._shelves.values()):  # others may add one meanwhile
-            shard = shelf.shards[place]
-            seen += len(shard)
-            for key in [key for key, tat in shard.items() if tat <= now]:
-                del shard[key]
-                gone += 1
+        for name, parts in self._parts.items():
+            shelf, part = self._shelves[name], parts[place]
+            seen += len(part)
+            old = [
+                (key, cell)
+                for key, cell in part.items()
+                for tat in cell  # none if it is in somebody's hands
+                if tat <= now
+            ]
+            for key, cell in old:
+                try:
+                    tat = cell.pop()
+                except IndexError:  # taken meanwhile: it matters
+                    continue
+                if tat > now:  # counted meanwhile
+                    cell.append(tat)
+                else:
+                    del shelf[key]
+                    del part[key]
+                    gone += 1
         self._size -= gone
-        self._until_sweep = self._size // _SHARDS + _LEAST_BETWEEN_SWEEPS
+        self._until_sweep = self._size // _PARTS + _LEAST_BETWEEN_SWEEPS
         is_worth_it = gone * _WORTH > seen
         self._next_full_sweep_us = now + (not is_worth_it) * _BETWEEN_FULL_SWEEPS_US
-
-    def _shelf(self, name: str) -> _Shelf:
-        """Return a policy's shelf; of two threads that make one, the first has it."""
-        return self._shelves.get(name) or self._shelves.setdefault(name, _Shelf())

@@ -264,7 +264,8 @@ class RedisStore:
         )
         decisions = []
         for is_fit, each in zip(fits, looked, strict=True):
-            policy, key, _, increment, _, tat = each
+            policy, key, tat = each.policy, each.key, each.tat_us
+            increment = each.increment_us
             if is_fit:
                 after = tat + increment if counted else tat
                 decision = Decision(policy, key, True, increment, now, after)

@@ -56,8 +56,8 @@ class _Noted:
     @property
     def free_at(self) -> float | None:
         # As if it were no dry run, which lets everything pass.
-        wait_seconds = self.last._replace(allowed=False).retry_after_seconds
-        return None if wait_seconds is None else self.last_at + wait_seconds
+        wait_us = self.last.wait_us
+        return None if wait_us is None else self.last_at + wait_us / 1_000_000
 
 
 class Refusals:
