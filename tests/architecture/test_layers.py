@@ -24,7 +24,7 @@ def test_imports_point_down_only() -> None:
 
 
 # What must be there without being paid for: no Django, no server, no codec.
-@pytest.mark.parametrize("module", ["headgate", "headgate.limits"])
+@pytest.mark.parametrize("module", ["headgate", "headgate.limits", "headgate.relay"])
 @pytest.mark.parametrize("heavy", ["django", "channels", "msgspec", "uvicorn", "rich"])
 def test_light_import(module: str, heavy: str) -> None:
     code = f"import sys, {module}; print({heavy!r} in sys.modules)"
