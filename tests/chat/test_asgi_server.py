@@ -105,8 +105,27 @@ async def test_an_old_uvicorn_is_warned_of_once(
     for _ in range(3):
         warn_without_flow_control()
 
-    (record,) = caplog.records
-    assert "server=uvicorn version=0.52.0:" in record.getMessage()
+    first, second = caplog.records
+    assert "server=uvicorn version=0.52.0:" in first.getMessage()
+    assert "server=uvicorn version=0.52.0 wanted=0.52.1:" in second.getMessage()
+
+
+@pytest.mark.usefixtures("untold")
+def test_an_old_daphne_is_warned_of_as_such(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody runs Django's checks under `daphne mysite.asgi:application`."""
+    import daphne
+
+    monkeypatch.setattr(daphne, "__version__", "4.2.1")
+    on_daphnes_loop(*[warn_without_flow_control] * 2)
+
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == [
+        "no_write_flow_control server=daphne version=4.2.1",
+        "outdated_server server=daphne version=4.2.1 wanted=4.2.2",
+    ]
 
 
 @pytest.mark.usefixtures("untold")

@@ -60,6 +60,14 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading.set()
 
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        self.high = high
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 async def outcome(
     kind: type[WebSocketsSansIOProtocol],
@@ -280,8 +288,12 @@ async def test_reading_is_paused_only_for_what_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, MAX_SIZE])
-async def test_texts_of_all_lengths_are_read(size: int) -> None:
-    data = frame(0x81, b"z" * size, mask=b"\x01\x02\x03\x04", wide=False)
+@pytest.mark.parametrize("wide", [False, True])
+async def test_texts_of_all_lengths_are_read(
+    size: int,
+    wide: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    data = frame(0x81, b"z" * size, mask=b"\x01\x02\x03\x04", wide=wide)
 
     got, written = await outcome(ChatWebSocketProtocol, [data, data[:3], data[3:]])
 

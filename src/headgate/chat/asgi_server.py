@@ -22,6 +22,9 @@ logger = logging.getLogger("headgate.server")
 
 OLDEST = {"daphne": "4.2.2", "uvicorn": "0.52.1"}  # the first of each that will do
 
+# What RFC 6455's registry has for a server that restarts, where it may be said.
+_SERVICE_RESTART = 1012
+
 # What Daphne refuses to close with, and what tells a client the same: that coming
 # back would repeat it, and that it may come back.
 _INSTEAD = {1009: Close.BAD_COMMANDS, 1011: Close.UNAVAILABLE}
@@ -45,19 +48,31 @@ def outdated() -> dict[str, str]:
 def warn_without_flow_control() -> None:
     """Log a warning, once, where the server around us does not make `send` wait."""
     name = _without_flow_control()
-    if name is not None and name not in _told:
-        _told.add(name)
+    if name is None or name in _told:
+        return
+    _told.add(name)
+    running = sys.modules[name].__version__
+    logger.warning(
+        "no_write_flow_control server=%s version=%s: what a client does not read "
+        "fills this process's memory; see docs/reference/servers.md",
+        name,
+        running,
+    )
+    if _is_before(running, OLDEST[name]):
         logger.warning(
-            "no_write_flow_control server=%s version=%s: what a client does not read "
-            "fills this process's memory; see docs/reference/servers.md",
+            "outdated_server server=%s version=%s wanted=%s: its known faults let "
+            "strangers stop or fool this process; see docs/reference/servers.md",
             name,
-            sys.modules[name].__version__,
+            running,
+            OLDEST[name],
         )
 
 
 def close_code(code: int) -> int:
     """Return what to close with where `code` is meant and the server may forbid it."""
-    return int(_INSTEAD.get(code, code)) if _is_daphne() else code
+    if _is_daphne():
+        return int(_INSTEAD.get(code, code))
+    return _SERVICE_RESTART if code == Close.GOING_AWAY else code
 
 
 def _without_flow_control() -> str | None:
