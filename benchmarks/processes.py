@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import resource
 import signal
 import socket
 import subprocess
@@ -12,8 +13,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -52,6 +55,33 @@ def memory_bytes(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started that still run, itself first."""
+    found = [pid]
+    for parent in found:  # grows while it is walked
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, task.read_text(encoding="ascii").split())
+    return found
+
+
+def raise_file_limit(files: int) -> None:
+    """Let this process and those that it starts have so many files open.
+
+    Raises:
+        SystemExit: When it may not have so many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= files:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(hard, files)))
+    except ValueError:
+        raise SystemExit(
+            f"{files} files must be open at once, and {hard} may be (ulimit -n)"
+        ) from None
+
+
 @contextlib.contextmanager
 def running(
     *arguments: str, port: int, env: Mapping[str, str] | None = None
@@ -59,30 +89,54 @@ def running(
     """Run a Python module as a server until the block ends; yields its pid.
 
     `env` is its environment, which is ours if it is left out.
+    """
+    with running_program(sys.executable, "-m", *arguments, port=port, env=env) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def running_program(
+    *command: str,
+    port: int,
+    env: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | None = None,
+) -> Iterator[int]:
+    """Run a program as a server until the block ends; yields its pid.
+
+    `env` is its environment and `stderr` where its errors go; ours if left out.
 
     Where there are two cores, the server has one to itself and the load the other:
-    so neither is measured by what the other does.
+    so neither is measured by what the other does. What runs inside the block, and is
+    run by this too, shares the first server's core.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        stdout=subprocess.DEVNULL,
-        env=env,
-    )
+    load = os.sched_getaffinity(0)
+    cores = sorted(_all_cores())
     if len(cores) > 1:
-        os.sched_setaffinity(process.pid, cores[:1])
-        os.sched_setaffinity(0, cores[1:])
+        # Set before it starts: a runtime may count its cores once.
+        os.sched_setaffinity(0, cores[:1])
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=stderr, env=env
+        )
+    finally:
+        os.sched_setaffinity(0, cores[1:] or cores)
     try:
         _wait_for(port, process)
         yield process.pid
     finally:
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, load)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@cache
+def _all_cores() -> set[int]:
+    """Return the cores that this process may use, as it was before the first server."""
+    return os.sched_getaffinity(0)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

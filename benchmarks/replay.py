@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def main() -> int:
         "server_cpu_seconds": round(used, 2),
         "server_memory_bytes": memory,
         "deliveries_per_cpu_second": round(report["delivered"] / used),
+        "command": shlex.join(["python", "-m", "benchmarks.replay", *sys.argv[1:]]),
         "machine": machine(),
     }
     print(json.dumps(report, indent=2))

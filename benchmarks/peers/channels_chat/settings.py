@@ -27,5 +27,26 @@ DATABASES = {
         "OPTIONS": _TUNED if os.environ.get("CHANNELS_CHAT_TUNED") else {},
     },
 }
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# The layer of one process, or with CHANNELS_CHAT_REDIS, a URL, the one of several.
+_REDIS = os.environ.get("CHANNELS_CHAT_REDIS")
+CHANNEL_LAYERS: dict[str, dict[str, object]] = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        # Each consumer waits for its messages on a connection of its own, 5 s at a
+        # time. redis-py, from 8 on, waits no longer for any answer, and has a bound on
+        # connections that 1,000 consumers are beyond.
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": _REDIS,
+                    "socket_timeout": None,
+                    "socket_connect_timeout": None,
+                    "max_connections": 100_000,
+                },
+            ],
+        },
+    }
+    if _REDIS
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"},
+}
 ASGI_APPLICATION = "benchmarks.peers.channels_chat.asgi.application"

@@ -1,0 +1,3 @@
+"""Nchan: nginx as a publish and subscribe server, configured and not programmed."""
+
+from __future__ import annotations
