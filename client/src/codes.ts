@@ -131,6 +131,7 @@ export const CLOSES = {
   unavailable: { number: 4002, text: "The server cannot serve this connection just now." },
   identity_changed: { number: 4003, text: "Come back and show who you are." },
   ticket_refused: { number: 4004, text: "Come back with a new ticket." },
+  too_slow: { number: 4008, text: "Nothing was taken, or heard, for too long." },
   going_away: { number: 4012, text: "The server is going away." },
   connect_limited: { number: 4013, text: "Too many connections." },
   bad_commands: { number: 4500, text: "Too many bad commands." },

@@ -85,6 +85,7 @@ class Talker:
         self.responses: list[dict[str, Any]] = []
         self.pushes: list[Said] = []
         self.welcome: Said = {}
+        self.see_people = False
         self._ids = 0
         self._in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._out: asyncio.Queue[str | Ended] = asyncio.Queue()
@@ -137,9 +138,15 @@ class Talker:
         await asyncio.sleep(0)
 
     async def hear(self) -> Said:
-        """Return the next frame; raises `Ended`, or what the application raised."""
+        """Return the next frame; raises `Ended`, or what the application raised.
+
+        Who is there is told whenever a second is over, so only those hear of it who
+        `see_people`.
+        """
         async with asyncio.timeout(SECONDS):
             frame = await self._out.get()
+            while not self.see_people and '"push":"presence"' in str(frame):
+                frame = await self._out.get()
         if isinstance(frame, Ended):
             self._out.put_nowait(frame)
             if self.task.done():

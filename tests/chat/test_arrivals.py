@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from headgate.chat.arrivals import Arrival, address_of, open_connections
+from headgate.chat.installation import namespace
+from headgate.chat.leased_places import LeasedPlaces
 from headgate.chat.models import Room
+from headgate.chat.open_places import LocalPlaces, close_open_places
 from headgate.testing.limits_clock import LimitsClock
 from tests.chat.http.browsers import Browsers, browse_fixture, problem_of  # noqa: F401
+from tests.chat.leasing import taken_at_last
 from tests.chat.talker import Talkers, talk_fixture  # noqa: F401
+from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.limits]
 
@@ -128,6 +135,71 @@ async def test_the_cap_of_an_address(
     await second.closed()
 
     assert second.pushes[0]["error"]["policy"] == "connect.address.open"
+
+
+@pytest.fixture
+async def other_process(
+    settings: Settings, redis_server: RedisServer
+) -> AsyncIterator[LeasedPlaces]:
+    """Another process that counts in the same Redis."""
+    other = LeasedPlaces(redis_server.url, f"{namespace()}:open", LocalPlaces())
+    settings.HEADGATE = {
+        "GUESTS": True,
+        "REDIS": redis_server.url,
+        "LIMITS": {"connect.open": "3", "connect.address.open": "5"},
+    }
+    yield other
+    await other.close()
+    await close_open_places()
+
+
+async def test_with_redis_all_processes_count_together(
+    talk: Talkers, room: Room, ada: User, grace: User, other_process: LeasedPlaces
+) -> None:
+    person = ("connect.open", f"{{u:{ada.pk}}}")
+    assert await other_process.take(person, 3)
+    first, second = await talk(ada), await talk(ada)
+    third = await talk.raw(ada)
+    await third.say({"cmd": "hello", "id": 1})
+    said = await third.reply(1)
+
+    assert said["error"]["policy"] == "connect.open"
+    assert (await third.closed()).code == 4013
+    assert not await other_process.take(person, 3)
+    assert open_connections()[person] == 2
+    assert (await talk(grace)).welcome["push"] == "welcome"
+    for old in (first, second):
+        assert "error" not in await old.ask("ping")
+
+
+async def test_with_redis_the_cap_of_an_address_is_that_of_all(
+    talk: Talkers, room: Room, ada: User, other_process: LeasedPlaces
+) -> None:
+    address = ("connect.address.open", "{127.0.0.1}")
+    for _ in range(4):
+        assert await other_process.take(address, 5)
+    mine = await talk()
+    refused = await talk.raw(ada)
+    await refused.closed()
+    assert refused.pushes[0]["error"]["policy"] == "connect.address.open"
+    await talk.end(mine)
+
+    await taken_at_last(other_process, address, 5)  # nobody waited for the giving
+    assert open_connections() == {}
+
+
+async def test_where_the_cap_is_off_redis_is_not_asked(
+    settings: Settings, redis_server: RedisServer, other_process: LeasedPlaces
+) -> None:
+    settings.HEADGATE |= {"LIMITS": {"connect.address.open": "off"}}
+    arrivals = [Arrival("203.0.113.9") for _ in range(20)]
+
+    assert [await each.by_address() for each in arrivals] == [None] * 20
+    assert list(open_connections().values()) == [20]
+    assert redis_server.calls() == redis_server.calls("eval") == 0
+    for each in arrivals:
+        each.over()
+    assert open_connections() == {}
 
 
 async def test_a_stream_is_a_connection_too(

@@ -61,7 +61,7 @@ async def test_sqlite_is_asked_for_heads_only_when_its_file_has_changed(
     watch: HeadWatch,
 ) -> None:
     def look() -> list[tuple[int, int]]:
-        return watch._look([room.pk]).heads
+        return watch._look([room.pk], []).heads
 
     loop = asyncio.get_running_loop()
     thread = watch._thread
@@ -83,7 +83,7 @@ async def test_a_room_that_is_watched_since_is_looked_for_all_the_same(
 
     def look() -> list[list[tuple[int, int]]]:
         both = sorted([room.pk, other.pk])
-        return [watch._look([room.pk]).heads, sorted(watch._look(both).heads)]
+        return [watch._look([room.pk], []).heads, sorted(watch._look(both).heads)]
 
     first, second = await asyncio.get_running_loop().run_in_executor(
         watch._thread,
@@ -104,7 +104,7 @@ async def test_a_database_that_is_away_is_said_once_and_looked_for_again(
     caplog.set_level(logging.WARNING)
 
     def look() -> list[tuple[int, int]]:
-        return watch._look([room.pk]).heads
+        return watch._look([room.pk], []).heads
 
     def away(_: list[int]) -> None:
         raise DatabaseError("gone")

@@ -130,10 +130,10 @@ async def test_the_log_of_delivery(room: Room, chat: Engine) -> None:
     log = DatabaseLog(chat.reader)
 
     assert await log.head(room.pk) == RoomHead(30, room.epoch)
-    events = await log.events(room.pk, 10, 20, 200)
+    events = await log.events(room.pk, 10, 20, 200, max_bytes=1_000_000)
     assert [event.seq for event in events] == list(range(11, 21))
-    assert [e.seq for e in await log.events(room.pk, 10, 20, 3)] == [11, 12, 13]
-    assert list(await log.events(room.pk, 30, 30, 200)) == []
+    assert [e.seq for e in await log.events(room.pk, 10, 20, 3, max_bytes=99)] == [11, 12, 13]
+    assert list(await log.events(room.pk, 30, 30, 200, max_bytes=99)) == []
     assert all(event.room == "general" for event in events)
 
 
@@ -141,7 +141,7 @@ async def test_a_room_that_is_gone_has_an_empty_log(chat: Engine) -> None:
     log = DatabaseLog(chat.reader)
 
     assert await log.head(10**6) == RoomHead(0, "")
-    assert list(await log.events(10**6, 0, 5, 200)) == []
+    assert list(await log.events(10**6, 0, 5, 200, max_bytes=99)) == []
 
 
 def test_unread_counts_what_can_be_read(room: Room) -> None:

@@ -35,9 +35,10 @@ def test_defaults(name: str) -> None:
     assert (str(policy.rate), policy.key, policy.past) == DEFAULTS[name]
 
 
-def test_slow_mode_is_off_by_default() -> None:
+def test_slow_mode_and_push_are_off_by_default() -> None:
     assert PolicySet(Conf()).policy("slow_mode") is None
-    assert set(STANDARD) == {*DEFAULTS, "slow_mode"}
+    assert PolicySet(Conf()).policy("push") is None
+    assert set(STANDARD) == {*DEFAULTS, "slow_mode", "push"}
 
 
 def test_caps_of_open_connections() -> None:

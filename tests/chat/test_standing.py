@@ -167,7 +167,7 @@ async def test_who_is_behind_is_cut_as_well(
     got = seqs(heard)
     assert got == list(range(3, 3 + len(got)))
     assert len(got) < 40
-    assert connection.catching_up is None
+    assert not connection.behind
 
 
 async def test_who_is_added_again_sees_from_there(

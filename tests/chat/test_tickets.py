@@ -23,7 +23,7 @@ from django.core.cache import caches
 from django.db import OperationalError
 from pytest_django import Settings
 
-from headgate.chat import tickets
+from headgate.chat import tickets, used_tickets
 from headgate.chat.people import Actor, actor_for, guest_token, new_guest
 from headgate.chat.tickets import (
     TICKET_SECONDS,
@@ -32,6 +32,7 @@ from headgate.chat.tickets import (
     issue_ticket,
     redeem_ticket,
 )
+from headgate.chat.used_tickets import UsedTickets
 from headgate.live.ports import LogUnavailable
 from tests.chat.http.browsers import Browsers, browse_fixture  # noqa: F401
 from tests.chat.talker import Ended, Talkers, guests_fixture, in_thread, talk_fixture  # noqa: F401
@@ -253,8 +254,8 @@ async def test_a_shared_cache_that_is_away_leaves_the_ticket_good(
 async def test_what_is_remembered_is_bounded(
     chat: None, guests: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tickets, "MAX_REMEMBERED", 3)
-    monkeypatch.setattr(tickets, "_used", tickets._Used())
+    monkeypatch.setattr(used_tickets, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(used_tickets, "_used", UsedTickets())
     given = [ticket_for(new_guest(None)) for _ in range(5)]
 
     holders = [await holder(ticket) for ticket in given]
@@ -272,8 +273,8 @@ def test_what_is_too_old_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(tickets, "time", clock)
-    used = tickets._Used()
+    monkeypatch.setattr(used_tickets, "time", clock)
+    used = UsedTickets()
     for nonce in range(1000):
         clock.now += 1
         assert used.add(nonce, clock.now + WELCOME_TICKET_SECONDS)

@@ -48,7 +48,7 @@ def test_an_error_that_answers_no_command() -> None:
 
 
 def test_what_a_newer_server_adds_does_no_harm() -> None:
-    assert decode_frame('{"push":"presence","room":"a","seq":"odd"}') is None
+    assert decode_frame('{"push":"sparkle","room":"a","seq":"odd"}') is None
     assert decode_frame('{"push":"partial","room":"a","seq":4,"text":"x"}') is None
     assert isinstance(decode_frame(json.dumps(message(new=1))), pushes.Message)
 

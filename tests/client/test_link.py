@@ -16,7 +16,7 @@ from headgate.client import (
     Status,
 )
 from headgate.protocol import commands, pushes
-from headgate.protocol.codes import Code
+from headgate.protocol.codes import Close, Code
 from headgate.protocol.commands import Position
 from tests.client.conftest import Connect, Watched
 from tests.client.model_server import (
@@ -200,6 +200,43 @@ async def test_going_away_says_when_to_come_back(
     await ada.until(Status.ONLINE, times=2)
 
     assert loop.time() - began >= 0.14
+
+
+async def test_going_away_is_no_failure_to_wait_longer_for(
+    server: ModelServer, connect: Connect
+) -> None:
+    """The server has spread the returns; our own spread would only add to them."""
+    ada = await connect(
+        min_backoff_seconds=600.0, max_backoff_seconds=600.0, random=lambda: 1.0
+    )
+    for times in (2, 3):
+        server.push_all(pushes.GoingAway(reconnect_in_ms=5))
+        await ada.client.ping()
+        await server.peers[0].socket.close(1012)
+        await ada.until(Status.ONLINE, times=times)
+
+
+async def test_a_server_that_goes_before_it_welcomes(
+    server: ModelServer, connect: Connect
+) -> None:
+    ticket = server.ticket_for(pushes.Author(id="guest-1", kind="guest", name="Ada"))
+    hellos = 0
+
+    def goes(peer: Peer, command: commands.Command) -> Fault | None:
+        nonlocal hellos
+        hellos += isinstance(command, commands.Hello)
+        if hellos > 1:
+            return None
+        peer.put(pushes.GoingAway(reconnect_in_ms=150, ticket=ticket))
+        peer.outgoing.put_nowait(Close.GOING_AWAY)
+        return Fault.SILENCE
+
+    server.on_command = goes
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await connect()
+    assert loop.time() - began >= 0.14
+    assert server.presented() == [None, ticket]
 
 
 async def test_an_error_before_the_close_says_when_to_come_back(

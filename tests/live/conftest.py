@@ -1,19 +1,22 @@
-"""A log, a node on it, and no waiting between tries."""
+"""A log, a node on it, and a loop on which waiting costs no time."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
+
 import pytest
 
-from headgate.live import catch_up, hub
+from headgate.live import scheduler
 from headgate.live.node import Node
+from tests.live.jumping_loop import JumpingLoop
 from tests.live.parts import MemoryLog
 
 
-@pytest.fixture(autouse=True)
-def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again in the next turn of the loop where the log is away."""
-    monkeypatch.setattr(hub, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(catch_up, "RETRY_SECONDS", 0)
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], JumpingLoop]]:
+    """Run each of these tests on a loop whose time is not the machine's."""
+    return {"jumping": JumpingLoop}
 
 
 @pytest.fixture
@@ -23,6 +26,10 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-async def node(log: MemoryLog) -> Node:
+async def node(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """A node that catches up whoever is at most 1,000 events behind."""
-    return Node(log, resume_limit=1_000, told=lambda _room, _events: None)
+    node = Node(log, resume_limit=1_000, told=lambda _room, _events: None)
+    # Slices are bounded by what they write, and not by this machine's speed.
+    monkeypatch.setattr(scheduler, "_clock", lambda: 0.0)
+    yield node
+    node.close()

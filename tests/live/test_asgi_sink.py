@@ -88,7 +88,7 @@ async def test_flushing_never_waits_for_the_client(
     sink.flush(outbox)
     await turns()
 
-    assert [frame.text for frame in outbox.frames] == ["b", "c"]
+    assert [frame.text for frame in outbox.control] == ["b", "c"]
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(sink.drained(), 0.01)
 
@@ -102,6 +102,52 @@ async def test_room_is_told_as_it_comes(server: Server, sink: AsgiSink) -> None:
     await waiting
 
     assert server.texts[0] == "x" * 60
+
+
+async def test_all_goes_through_the_outbox_while_that_is_below_its_limit(
+    sink: AsgiSink,
+) -> None:
+    assert not sink.write(Frame(b"a").ready)
+    assert sink.takes(outbox_of("x" * 99))
+    assert not sink.takes(outbox_of("x" * 100))
+
+
+async def test_what_waits_is_another_number_with_each_frame() -> None:
+    taken = asyncio.Semaphore(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        await taken.acquire()
+
+    sink = AsgiSink(send)
+    assert sink.waiting() == 0
+    sink.flush(outbox_of("a", "b", "c"))
+    numbers = []
+    for _ in range(3):
+        await turns()
+        numbers.append(sink.waiting())
+        await turns()
+        assert sink.waiting() == numbers[-1]
+        taken.release()
+    await sink.drained()
+
+    assert len({*numbers, 0}) == 4
+    assert sink.waiting() == 0
+    await sink.close()
+
+
+async def test_who_is_cut_off_gets_nothing_more(server: Server, sink: AsgiSink) -> None:
+    server.writable.clear()
+    outbox = outbox_of("a", "b")
+    sink.flush(outbox)
+    await turns()
+    sink.abort()
+    await turns()
+    server.writable.set()
+    sink.flush(outbox)
+    await sink.drained()
+
+    assert server.sent == []
+    assert sink.waiting() == 0
 
 
 @pytest.mark.parametrize("gone", [OSError("gone"), RuntimeError("closed")])

@@ -37,20 +37,6 @@ class Server:
         self.events += self.parser.feed(message.get("body", b""))
 
 
-class Clock:
-    """Time as the loop sees it, moved by hand."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        loop = asyncio.get_running_loop()
-        self._now = loop.time()
-        monkeypatch.setattr(loop, "time", lambda: self._now)
-
-    async def pass_by(self, seconds: float) -> None:
-        """Let time go on, and what waits for it happen."""
-        self._now += seconds
-        await turns()
-
-
 @pytest.fixture
 async def server() -> Server:
     return Server()
@@ -167,7 +153,7 @@ async def test_a_reader_that_takes_nothing_is_given_little(
     sink.flush(outbox)
     await turns()
 
-    assert len(outbox.frames) == 7  # two are on their way
+    assert len(outbox.control) == 7  # two are on their way
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(sink.drained(), 0.01)
     server.writable.set()
@@ -187,26 +173,77 @@ async def test_room_is_told_as_it_comes(server: Server, sink: EventStreamSink) -
 
 
 async def test_heartbeats_come_while_nothing_else_does(
-    server: Server, sink: EventStreamSink, monkeypatch: pytest.MonkeyPatch
+    server: Server, sink: EventStreamSink
 ) -> None:
-    clock = Clock(monkeypatch)
     await begin(sink)
     await turns()
-    await clock.pass_by(HEARTBEAT_SECONDS - 1)
+    await asyncio.sleep(HEARTBEAT_SECONDS - 1)
     assert server.parser.comments == []
-    await clock.pass_by(1)
+    await asyncio.sleep(1)
     assert server.sent[-1]["body"] == b": heartbeat\n\n"
-    await clock.pass_by(HEARTBEAT_SECONDS)
+    await asyncio.sleep(HEARTBEAT_SECONDS)
     assert server.parser.comments == ["heartbeat"] * 2
 
-    await clock.pass_by(HEARTBEAT_SECONDS - 1)
+    await asyncio.sleep(HEARTBEAT_SECONDS - 1)
     sink.flush(outbox_of(message(1, 1)))
     await turns()
-    await clock.pass_by(HEARTBEAT_SECONDS - 1)
+    await asyncio.sleep(HEARTBEAT_SECONDS - 1)
     assert server.parser.comments == ["heartbeat"] * 2
-    await clock.pass_by(1)
+    await asyncio.sleep(1)
     assert server.parser.comments == ["heartbeat"] * 3
     assert [event.said["seq"] for event in server.events] == [1]
+
+
+async def test_all_goes_through_the_outbox_while_that_is_below_its_limit(
+    sink: EventStreamSink,
+) -> None:
+    size = frame_of(message(1, 1), Mode.STREAM).size
+    assert not sink.write(b"")
+    assert sink.takes(outbox_of(message(1, 1), limit_bytes=size + 1))
+    assert not sink.takes(outbox_of(message(1, 1), limit_bytes=size))
+
+
+async def test_what_waits_is_another_number_with_each_write() -> None:
+    taken = asyncio.Semaphore(2)  # the head, and when to come back
+
+    async def send(message: Any) -> None:
+        await taken.acquire()
+
+    sink = EventStreamSink(send)
+    await begin(sink)
+    assert sink.waiting() == 0
+    sink.flush(outbox_of(*[message(1, seq, LONG) for seq in range(1, 7)]))
+    numbers = []
+    for _ in range(3):  # two pushes in each
+        await turns()
+        numbers.append(sink.waiting())
+        await turns()
+        assert sink.waiting() == numbers[-1]
+        taken.release()
+    await sink.drained()
+
+    assert len({*numbers, 0}) == 4
+    assert sink.waiting() == 0
+    await sink.close()
+
+
+async def test_who_is_cut_off_gets_nothing_more(
+    server: Server, sink: EventStreamSink
+) -> None:
+    sink.abort()  # nothing has begun
+    await begin(sink)
+    server.writable.clear()
+    outbox = outbox_of(message(1, 1), message(1, 2))
+    sink.flush(outbox)
+    await turns()
+    sink.abort()
+    await turns()
+    server.writable.set()
+    sink.flush(outbox)
+    await sink.drained()
+
+    assert server.events == []
+    assert sink.waiting() == 0
 
 
 @pytest.mark.parametrize("gone", [OSError("gone"), RuntimeError("closed")])
@@ -229,13 +266,12 @@ async def test_a_client_that_is_gone_stops_nobody(
 
 
 async def test_a_client_that_is_gone_at_a_heartbeat_ends_the_writing(
-    server: Server, sink: EventStreamSink, monkeypatch: pytest.MonkeyPatch
+    server: Server, sink: EventStreamSink
 ) -> None:
-    clock = Clock(monkeypatch)
     await begin(sink)
     await turns()
     server.gone = OSError("gone")
-    await clock.pass_by(HEARTBEAT_SECONDS)
+    await asyncio.sleep(HEARTBEAT_SECONDS)
     sink.flush(outbox_of(message(1, 1)))
     await sink.drained()
 

@@ -5,9 +5,10 @@ import gc
 
 import pytest
 
+from headgate.limits.rates import Rate
 from headgate.live.connection import Connection, Watch
-from headgate.live.frames import Frame
 from headgate.live.node import Node
+from headgate.live.stalls import STALL_SECONDS
 from headgate.protocol.pushes import Reset
 from tests.live.parts import (
     MemoryLog,
@@ -18,6 +19,8 @@ from tests.live.parts import (
     turns,
     until,
 )
+
+FAST, SLOW = Rate.parse("10/s"), Rate.parse("1/day")
 
 
 @pytest.mark.parametrize(
@@ -69,20 +72,30 @@ async def test_where_a_watch_begins(
     if reset is not None:
         expected = Reset(room="", oldest=reset, head=50, epoch="e1")
     assert told == expected
+    node.close()
 
 
-async def test_nothing_flows_before_go(log: MemoryLog, node: Node) -> None:
-    connection, sink = connect()
+async def watched(node: Node, connection: Connection, room_id: int) -> Watch:
+    """Begin to watch a room, with the reply still to come."""
     node.add(connection)
-    room = await node.open(1)
     node.watch(
         connection,
-        room,
+        await node.open(room_id),
         after=None,
         epoch=None,
         visible_from=1,
         rights=None,
     )
+    return connection.watches[room_id]
+
+
+@pytest.mark.parametrize("pace", [None, FAST])
+async def test_nothing_flows_before_go(
+    log: MemoryLog, node: Node, pace: Rate | None
+) -> None:
+    connection, sink = connect()
+    watch = await watched(node, connection, 1)
+    node.pace(watch, pace)
     node.hub.publish(1, log.write(1, 2))
     await turns()
     assert sink.taken == []
@@ -101,42 +114,81 @@ async def test_going_without_a_watch_is_nothing(node: Node) -> None:
 
     node.go(connection, 1)
 
-    assert connection.catching_up is None
+    assert not connection.behind
 
 
-async def test_all_of_one_turn_leaves_in_one_flush(log: MemoryLog, node: Node) -> None:
+async def test_who_is_at_the_head_is_live_at_once(node: Node) -> None:
+    connection, _ = connect()
+    watch = await join(node, connection, 1)
+
+    assert watch.live
+    assert not (await join(node, connection, 1, pace="1/s")).live
+
+
+async def test_nothing_of_a_room_goes_out_before_it_is_begun(
+    log: MemoryLog, node: Node
+) -> None:
+    """Another room is being fed, and the reply to join is not said yet."""
+    log.write(1, 3)
+    log.write(2, 2)
     connection, sink = connect()
-    await join(node, connection, 1)
-    flushes = sink.flushes
+    await watched(node, connection, 2)
+    watch = await join(node, connection, 1, after=0)
+    await until(lambda: watch.live)
+    node.hub.publish(2, log.write(2, 1))
+    await turns()
+    assert (seqs(sink, 1), seqs(sink, 2)) == ([1, 2, 3], [])
 
-    for _ in range(10):
-        node.hub.publish(1, log.write(1, 1))
-        connection.put(Frame(b"{}"))
-        node.touch(connection)
-    await turns(1)
-
-    assert sink.flushes == flushes + 1
-    assert len(sink.taken) == 20
+    node.go(connection, 2)
+    await turns()
+    assert seqs(sink, 2) == [3]
 
 
 async def test_joining_again_replaces_the_place(log: MemoryLog, node: Node) -> None:
     connection, sink = connect()
     await join(node, connection, 1)
     node.hub.publish(1, log.write(1, 3))
+    await turns()
+    first = connection.watches[1]
     await join(node, connection, 1)
     node.hub.publish(1, log.write(1, 1))
+    await turns()
     await join(node, connection, 1, after=2)
     await turns()
     node.hub.publish(1, log.write(1, 1))
     await turns()
 
     assert seqs(sink) == [1, 2, 3, 4, 3, 4, 5]
-    assert len(node.hub.rooms[1].watches) == 1
+    assert first.ended
+    assert list(node.hub.live_watches(1)) == [connection.watches[1]]
+
+
+async def test_the_same_pace_goes_on_as_it_is(log: MemoryLog, node: Node) -> None:
+    connection, _ = connect()
+    watch = await join(node, connection, 1, pace="10/s")
+    before = watch.pace
+    node.pace(watch, FAST)
+    assert watch.pace is before
+
+    node.pace(watch, SLOW)
+    assert watch.pace is not before
+    node.pace(watch, None)
+    node.pace(watch, None)
+    await turns()
+    assert (watch.pace, watch.live) == (None, True)
+
+
+async def test_a_watch_that_has_ended_takes_no_pace(node: Node) -> None:
+    connection, _ = connect()
+    watch = await join(node, connection, 1)
+    node.hub.leave(watch)
+    node.pace(watch, FAST)
+
+    assert watch.pace is None
 
 
 async def test_a_closed_connection_gets_nothing_and_leaves_nothing(
-    log: MemoryLog,
-    node: Node,
+    log: MemoryLog, node: Node
 ) -> None:
     before = asyncio.all_tasks()
     log.write(2, 600)
@@ -146,71 +198,90 @@ async def test_a_closed_connection_gets_nothing_and_leaves_nothing(
     node.hub.publish(1, log.write(1, 3))
     await turns()
 
-    await node.remove(connection)
+    node.remove(connection)
     node.hub.publish(1, log.write(1, 3))
     connection.put_message(Reset(room="", oldest=1, head=1, epoch=""))
     node.touch(connection)
     taken = len(sink.taken)
-    sink.allow(None)
     await turns()
 
     assert asyncio.all_tasks() == before
     assert (node.hub.rooms, node.connections) == ({}, set())
-    assert len(seqs(sink)) <= taken
-    node.touch(connect()[0])  # forget the last flush's list
-    await turns()
+    assert len(sink.taken) == taken
+    assert (connection.watches, connection.behind) == ({}, {})
 
 
 async def test_removing_twice_is_nothing(node: Node) -> None:
     connection, _ = connect()
     await join(node, connection, 1)
-    await node.remove(connection)
+    node.remove(connection)
 
-    await node.remove(connection)
+    node.remove(connection)
 
     assert node.connections == set()
 
 
-async def test_memory_of_those_who_left_is_given_back(
-    log: MemoryLog,
-    node: Node,
+async def test_a_watch_that_ended_from_the_side_is_no_longer_paced(
+    log: MemoryLog, node: Node
 ) -> None:
-    for _ in range(20):
-        connection, _ = connect(SlowSink(0), limit_bytes=300)
-        await join(node, connection, 1)
-        node.hub.publish(1, log.write(1, 5, "x" * 100))
-        await turns()
-        await node.remove(connection)
+    connection, sink = connect()
+    other, _ = connect()
+    await join(node, other, 1)
+    await join(node, connection, 1, pace="1/s")
+    node.remove(connection)
+    node.hub.publish(1, log.write(1, 5))
+    await asyncio.sleep(3)
+
+    assert sink.taken == []
+
+
+@pytest.mark.parametrize("pace", [None, "1/day:1"])
+async def test_memory_of_those_who_left_is_given_back(
+    log: MemoryLog, node: Node, pace: str | None
+) -> None:
+    """Also of those who were to be told more tomorrow."""
+    other, _ = connect()
+    await join(node, other, 1)
+    for leaves in (True, False) * 10:
+        connection, _ = connect(SlowSink(0, straight=False), limit_bytes=300)
+        await join(node, connection, 1, pace=pace)
+        for _ in range(2):
+            node.hub.publish(1, log.write(1, 5, "x" * 100))
+            await turns()
+        if leaves:
+            node.hub.leave(connection.watches[1])
+        node.remove(connection)
     del connection
-    await turns()
+    await asyncio.sleep(2)  # until nobody is in the last look at all connections
     gc.collect()
 
     left = [o for o in gc.get_objects() if isinstance(o, Connection | Watch)]
-    assert left == []
+    assert {id(each) for each in left} == {id(other), id(other.watches[1])}
 
 
-async def test_nothing_of_a_room_goes_out_before_it_is_begun(
-    log: MemoryLog,
-    node: Node,
-) -> None:
-    """A catch-up of another room is under way, and the reply to join is not."""
-    log.write(1, 3)
-    log.write(2, 2)
-    connection, sink = connect()
-    second = await node.open(2)
-    node.watch(
-        connection,
-        second,
-        after=0,
-        epoch=None,
-        visible_from=1,
-        rights=None,
-    )
-    await join(node, connection, 1, after=0)
-    await until(lambda: connection.watches[1].live)
-    node.hub.publish(2, log.write(2, 1))
-    await turns()
-    assert (seqs(sink, 1), seqs(sink, 2)) == ([1, 2, 3], [])
+async def test_who_does_not_read_at_all_is_cut_off(log: MemoryLog, node: Node) -> None:
+    slow, slow_sink = connect(SlowSink(1), limit_bytes=300)
+    quick, quick_sink = connect()
+    for each in (slow, quick):
+        await join(node, each, 1)
+    for _ in range(int(STALL_SECONDS) + 3):
+        node.hub.publish(1, log.write(1, 5))
+        await asyncio.sleep(1)
 
-    node.go(connection, 2)
-    await until(lambda: seqs(sink, 2) == [1, 2, 3])
+    assert slow_sink.aborted
+    assert slow.closed
+    assert not quick_sink.aborted
+    assert node.meters.stalled == 1
+
+
+async def test_a_closed_node_does_nothing_by_itself(log: MemoryLog) -> None:
+    before = asyncio.all_tasks()
+    node = Node(log, resume_limit=10, told=lambda _room, _events: None)
+    connection, sink = connect(SlowSink(0))
+    await join(node, connection, 1)
+    node.hub.publish(1, log.write(1, 5))
+    node.close()
+    await asyncio.sleep(10 * STALL_SECONDS)
+
+    assert not sink.aborted
+    assert asyncio.all_tasks() == before

@@ -1,139 +1,221 @@
 """Delivery as a whole, driven by a program and checked against the log.
 
 A `World` is a node over a log in memory, with clients that take what they like when
-they like. Each client's stream is held to one rule: in every room, from where it was
-told that it begins, what arrives is a run of the log without a hole or a double.
+they like. Ticks, holds, retries and paces are the real ones, on a loop that jumps.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from hypothesis import strategies as st
 
-from headgate.live.connection import Connection
-from headgate.live.frames import Frame, Mode, frame_of
+from headgate.limits.rates import Rate
+from headgate.live import hub, pages, run, tail
+from headgate.live.connection import Connection, Watch
+from headgate.live.frames import frame_of
 from headgate.live.node import Node
 from headgate.live.ports import LogUnavailable
-from headgate.protocol.pushes import LogEvent
-from tests.live.parts import MemoryLog, SlowSink, message, turns, until
-
-__all__ = ["Broken", "Step", "World", "programs"]
-
-ROOMS = (1, 2)
-CLIENTS = 3
-RESUME_LIMIT = 12
-LARGEST = frame_of(message(1, 10_000, "x" * 60)).size  # of an event in these tests
-
-Step = tuple[Any, ...]
-
-
-class Broken(AssertionError):  # noqa: N818 - as in a broken promise
-    """A promise of delivery was broken."""
-
-
-_rooms = st.sampled_from(ROOMS)
-_clients = st.integers(0, CLIENTS - 1)
-_step: st.SearchStrategy[Step] = st.one_of(
-    st.tuples(st.just("write"), _rooms, st.integers(1, 6), st.integers(1, 60)),
-    st.tuples(
-        st.just("hint"),
-        st.integers(0, 5),
-        st.sampled_from(["tell", "tell", "tell", "twice", "lose", "reach"]),
-    ),
-    st.tuples(st.just("join"), _clients, _rooms, st.sampled_from(["now", "seen"])),
-    st.tuples(st.just("join"), _clients, _rooms, st.integers(0, 20)),
-    st.tuples(st.just("leave"), _clients, _rooms),
-    st.tuples(st.just("drop"), _clients),
-    st.tuples(st.just("drain"), _clients, st.integers(0, 4) | st.none()),
-    st.tuples(st.just("stall"), _clients),
-    st.tuples(st.just("turn"), st.integers(1, 6)),
-    st.tuples(st.just("hold"), st.booleans()),
-    st.tuples(st.just("release")),
-    st.tuples(st.just("away"), st.booleans()),
+from headgate.live.signals import Signal
+from headgate.protocol.pushes import (
+    Author,
+    Deleted,
+    Edited,
+    LogEvent,
+    Membership,
+    Message,
+    TypingSignal,
 )
+from tests.live.bounds import EPOCH
+from tests.live.jumping_loop import jumping_loop
+from tests.live.listener import GONE, Broken, Listener, mark, version
+from tests.live.parts import AT, GUS, MemoryLog, SlowSink, connect, message, turns
+from tests.live.programs import CLIENTS, ROOMS, Step
+
+__all__ = ["World"]
+
+RESUME_LIMIT = 40
+OUTBOX_BYTES = 600
+LARGEST_BYTES = 300  # of an event in these tests, at most
+FRAME_SECONDS = 0.0004
+REST_SECONDS = 6.0  # in which all that waits has come, with the slowest of paces
 
 
-def programs() -> st.SearchStrategy[list[Step]]:
-    """Return programs that begin with watchers in a room."""
-    start = st.lists(
-        st.tuples(st.just("join"), _clients, _rooms, st.just("now")),
-        min_size=1,
-        max_size=4,
-    )
-    # Hypothesis prefers short lists, and most of what can go wrong takes many steps.
-    steps = st.lists(_step, max_size=40) | st.lists(_step, min_size=25, max_size=60)
-    return st.builds(lambda a, b: [*a, ("turn", 6), *b], start, steps)
+class _Errors(logging.Handler):
+    """Keeps what was logged as an error: no step of a program is one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(self.format(record))
 
 
 class Client:
-    """Somebody who comes, goes and comes back; keeps what it saw in each room."""
+    """Somebody who comes, goes and comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.key = f"u:{number}"
+        self.straight = number != 1
         self.connection: Connection | None = None
         self.sink = SlowSink()
-        self.seen: dict[int, int] = {}
-        # Where it is in each room that it is in, by what it was told.
-        self.places: dict[int, int] = {}
+        self.listener = Listener()
         self.read = 0  # of the frames that the sink has taken
         self.joining: asyncio.Task[None] | None = None
+        self.finished_bytes = 0  # what was put at the end of a watch, past the limit
+        self.numbers: dict[Watch, int] = {}
+        self.inside: set[int] = set()  # the rooms in which it was told that it is
+
+    def mark(self, **said: Any) -> None:
+        """Put a mark among what goes out."""
+        if self.connection is not None and not self.connection.closed:
+            frame = mark(**said)
+            self.connection.outbox.put_in_order([frame], frame.size)
+
+    def leave(self, room_id: int, last: int | None, *, whole: bool) -> None:
+        """Tell it that it is out of a room, by the event `last` if by one."""
+        if room_id in self.inside:
+            self.inside.remove(room_id)
+            self.mark(left=room_id, last=last, whole=whole)
 
     def listen(self) -> None:
-        """Read what is new, and hold it to the rule."""
+        """Read what is new, and hold it to the rules."""
+        now = jumping_loop().time()
         for frame in self.sink.taken[self.read :]:
-            self._hear(msgspec.json.decode(frame.payload))
+            self.listener.hear(msgspec.json.decode(frame.payload), now)
         self.read = len(self.sink.taken)
-
-    def _hear(self, said: dict[str, Any]) -> None:
-        if "joined" in said:
-            self.places[said["joined"]] = said["at"]
-            self.seen[said["joined"]] = said["at"]
-            return
-        if "left" in said:
-            self.places.pop(said["left"], None)
-            return
-        room_id, seq = int(said["room"].removeprefix("room-")), said["seq"]
-        if room_id not in self.places:
-            raise Broken(f"{seq} of room {room_id}, which it is not in")
-        if seq != self.places[room_id] + 1:
-            raise Broken(f"{seq} after {self.places[room_id]} of room {room_id}")
-        self.places[room_id] = self.seen[room_id] = seq
 
 
 class World:
-    """Runs one program."""
+    """Runs one program; to be made within `small_bounds`, on a `JumpingLoop`."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.node = Node(self.log, resume_limit=RESUME_LIMIT, told=self._told)
-        self.clients = [Client() for _ in range(CLIENTS)]
+        self.clients = [Client(number) for number in range(CLIENTS)]
         self.hints: list[tuple[int, list[LogEvent]]] = []
         self.told: dict[int, int] = {}
+        # By room and seq, the version of a text that the hub was told of.
+        self.due: dict[int, dict[int, int]] = defaultdict(dict)
+        self.watches = 0
+        self.errors = _Errors()
 
     def _told(self, room_id: int, events: Sequence[LogEvent]) -> None:
-        """Hold what is told to the rule of the log: each event once, in order."""
-        for event in events:
+        """Hold what is told to the rule of the log, and do as `chat.standing` does."""
+        for place, event in enumerate(events):
             room = self.node.hub.rooms[room_id]
             if event.seq != max(self.told.get(room_id, 0), room.head) + 1:
                 raise Broken(f"{event.seq} was told at head {room.head}")
             self.told[room_id] = event.seq
+            if isinstance(event, Edited):
+                self._due(room_id, event.target, version(event.text))
+            elif isinstance(event, Deleted):
+                for edit in self.log.rooms[room_id]:
+                    if isinstance(edit, Edited) and edit.target == event.target:
+                        self._due(room_id, edit.seq, GONE)
+                self._due(room_id, event.target, GONE)
+            elif isinstance(event, Membership):
+                self._finish(room_id, event, events[:place])
+                if room_id not in self.node.hub.rooms:
+                    return
+
+    def _due(self, room_id: int, seq: int, version: int) -> None:
+        """Note that whoever was not sent an event yet is to get it as it is now."""
+        self.due[room_id][seq] = version
+        for client in self.clients:
+            watch = client.connection and client.connection.watches.get(room_id)
+            if watch and not watch.live and watch.position < seq:
+                client.listener.due[client.numbers[watch]][seq] = version
+
+    def _finish(
+        self, room_id: int, event: Membership, before: Sequence[LogEvent]
+    ) -> None:
+        client = self.clients[int(event.member.id.removeprefix("u:"))]
+        connection = client.connection
+        if connection is None or room_id not in connection.watches:
+            return
+        watch = connection.watches[room_id]
+        here = self.node.hub.rooms[room_id]
+        whole = (
+            watch.live
+            and here.tail.has(watch.position)
+            and connection.sink.takes(connection.outbox)
+        )
+        waited = connection.outbox.size_bytes
+        self.node.hub.finish(watch, before)
+        client.finished_bytes += connection.outbox.size_bytes - waited
+        client.leave(room_id, event.seq, whole=whole)
+        self.node.touch(connection)
 
     async def run(self, program: Sequence[Step]) -> None:
         """Do each step, then let all come to rest; raises `Broken`."""
-        for name, *arguments in program:
-            await getattr(self, f"do_{name}")(*arguments)
-            self.check()
-        await self.rest()
-        await self.end()
+        logger = logging.getLogger("headgate")
+        logger.addHandler(self.errors)
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: self.errors.told.append(str(context))
+        )
+        try:
+            for name, *arguments in program:
+                await getattr(self, f"do_{name}")(*arguments)
+                await self.check()
+            await self.rest()
+            await self.end()
+        finally:
+            logger.removeHandler(self.errors)
 
     # --- steps ---
 
-    async def do_write(self, room_id: int, count: int, size: int) -> None:
-        """Commit events; somebody may hear of them later."""
-        self.hints.append((room_id, self.log.write(room_id, count, "x" * size)))
+    async def do_write(
+        self,
+        room_id: int,
+        count: int,
+        size: int,
+        priority: str,
+        expires_in_ms: int | None,
+    ) -> None:
+        """Commit messages; somebody may hear of them later."""
+        now = EPOCH + timedelta(seconds=jumping_loop().time())
+        at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        more = {"at": at, "priority": priority, "expires_in_ms": expires_in_ms}
+        text = "0 " + "x" * size
+        self.hints.append((room_id, self.log.write(room_id, count, text, **more)))
+
+    async def do_edit(self, room_id: int, back: int) -> None:
+        """Commit another text of a message of the last ones."""
+        message = self._message(room_id, back)
+        if message is not None:
+            text = f"{version(message.text) + 1} edited"
+            self.hints.append((room_id, self.log.edit(room_id, message.seq, text)))
+
+    async def do_delete(self, room_id: int, back: int) -> None:
+        """Commit that a message of the last ones is gone."""
+        message = self._message(room_id, back)
+        if message is not None:
+            self.hints.append((room_id, self.log.delete(room_id, message.seq)))
+
+    def _message(self, room_id: int, back: int) -> Message | None:
+        place = self.log.end(room_id) - 1 - back
+        event = self.log.rooms[room_id][place] if place >= 0 else None
+        return event if isinstance(event, Message) and not event.deleted else None
+
+    async def do_remove(self, number: int, room_id: int) -> None:
+        """Commit that somebody is out of a room."""
+        member = Author(self.clients[number].key, "user", "Ada")
+        event = Membership(
+            room=f"room-{room_id}",
+            seq=self.log.end(room_id) + 1,
+            member=member,
+            change="removed",
+            author=GUS,
+            at=AT,
+        )
+        self.hints.append((room_id, self.log.add(room_id, [event])))
 
     async def do_hint(self, place: int, fate: str) -> None:
         """Tell, double, lose or shorten one of the hints that are on their way."""
@@ -147,56 +229,84 @@ class World:
         if fate == "twice":
             self.node.hub.publish(room_id, events)
 
-    async def do_join(self, number: int, room_id: int, after: str | int) -> None:
+    async def do_tell(self) -> None:
+        """Tell all hints that are on their way, in their order."""
+        hints, self.hints = self.hints, []
+        for room_id, events in hints:
+            self.node.hub.publish(room_id, events)
+
+    async def do_signal(self, room_id: int, who: int) -> None:
+        """Tell those who are there that somebody is typing."""
+        push = TypingSignal(room=f"room-{room_id}", author=GUS, typing=True)
+        self.node.hub.signal(room_id, Signal(("typing", f"u:{who}"), push))
+
+    async def do_join(
+        self, number: int, room_id: int, after: str | int, pace: str | None, wait: int
+    ) -> None:
         """Join from now, from what was seen, or from anywhere, on a connection."""
         client = self.clients[number]
         if client.joining is not None and not client.joining.done():
             return  # a client's commands are heard one after the other
         if client.connection is None:
             self._connect(client)
-        begun = self._join(client, room_id, after)
+        begun = self._join(client, room_id, after, pace, wait)
         client.joining = asyncio.create_task(begun)
         await turns(1)
 
     def _connect(self, client: Client) -> None:
-        client.sink, client.read, client.places = SlowSink(), 0, {}
-        client.connection = Connection(
-            client.sink,
-            Mode.V1,
-            owner=None,
-            outbox_max_bytes=400,
+        client.sink = SlowSink(straight=client.straight, seconds=FRAME_SECONDS)
+        client.read, client.finished_bytes = 0, 0
+        client.listener.places.clear()
+        client.connection, _ = connect(
+            client.sink, limit_bytes=OUTBOX_BYTES, owner=client.key
         )
         self.node.add(client.connection)
 
-    async def _join(self, client: Client, room_id: int, after: str | int) -> None:
+    async def _join(
+        self,
+        client: Client,
+        room_id: int,
+        after: str | int,
+        pace: str | None,
+        wait: int,
+    ) -> None:
         connection = client.connection
         if connection is None:
             return
         place = None if after == "now" else after
         if place == "seen":
-            place = client.seen.get(room_id)
+            place = client.listener.seen.get(room_id)
+        asked = place if isinstance(place, int) else None
         try:
-            room = await self.node.open(room_id)
+            here = await self.node.open(room_id, (asked or 0) if after == "seen" else 0)
         except LogUnavailable:
             return
         if connection.closed:
             self.node.hub.sweep()
             return
-        asked = place if isinstance(place, int) else None
-        if after not in {"now", "seen"} and asked is not None and asked > room.head:
+        if after not in {"now", "seen"} and asked is not None and asked > here.head:
             asked = self.log.end(room_id) + asked  # from the future, truly
         reset = self.node.watch(
             connection,
-            room,
+            here,
             after=asked,
             epoch=None,
             visible_from=1,
             rights=None,
         )
-        begins = connection.watches[room_id].position
-        self._check_beginning(asked, begins, room.head, reloads=reset is not None)
-        said = msgspec.json.encode({"joined": room_id, "at": begins})
-        connection.put(Frame(said))
+        watch = connection.watches[room_id]
+        begins = watch.position
+        self._check_beginning(asked, begins, here.head, reloads=reset is not None)
+        self.watches += 1
+        client.numbers[watch] = self.watches
+        due = {seq: each for seq, each in self.due[room_id].items() if seq > begins}
+        client.listener.due[self.watches] = due
+        await turns(wait)
+        if watch.ended or connection.closed:
+            return
+        client.inside.add(room_id)
+        client.mark(joined=room_id, at=begins, watch=client.numbers[watch])
+        self._pace(client, watch, pace)
         self.node.touch(connection)
         self.node.go(connection, room_id)
 
@@ -215,14 +325,30 @@ class World:
         elif begins != asked:
             raise Broken(f"begins at {begins}, asked after {asked}")
 
+    def _pace(self, client: Client, watch: Watch, pace: str | None) -> None:
+        rate = None if pace is None else Rate.parse(pace)
+        if rate == (watch.pace and watch.pace.rate):
+            return  # the same again changes nothing
+        client.mark(paced=watch.room_id, rate=pace, since=jumping_loop().time())
+        self.node.pace(watch, rate)
+
+    async def do_pace(self, number: int, room_id: int, pace: str | None) -> None:
+        """Have somebody take only so much from now on, or all."""
+        client = self.clients[number]
+        watch = client.connection and client.connection.watches.get(room_id)
+        if client.connection and watch and watch.begun:
+            self._pace(client, watch, pace)
+            self.node.touch(client.connection)
+
     async def do_leave(self, number: int, room_id: int) -> None:
         """Leave a room."""
         client = self.clients[number]
         connection = client.connection
         if connection is None or room_id not in connection.watches:
             return
-        self.node.hub.leave(connection.watches[room_id])
-        connection.put(Frame(msgspec.json.encode({"left": room_id})))
+        watch = connection.watches[room_id]
+        self.node.hub.leave(watch)
+        client.leave(room_id, None, whole=False)
         self.node.touch(connection)
 
     async def do_drop(self, number: int) -> None:
@@ -235,15 +361,19 @@ class World:
         if client.joining is not None:
             client.joining.cancel()  # as the consumer's own task ends with it
             await asyncio.gather(client.joining, return_exceptions=True)
-        await self.node.remove(connection)
+        self.node.remove(connection)
+        await client.sink.close()
         taken = len(client.sink.taken)
         await turns(3)
-        watching = [r.watches for r in self.node.hub.rooms.values()]
+        client.listener.due.clear()
+        client.numbers.clear()
+        client.inside.clear()
+        watching = [each.watches for each in self.node.hub.rooms.values()]
         if (
             connection in self.node.connections
             or any(connection in watches for watches in watching)
             or connection.watches
-            or connection.catching_up is not None
+            or connection.behind
             or len(client.sink.taken) != taken
         ):
             raise Broken("a closed connection is kept")
@@ -260,13 +390,16 @@ class World:
         """Let the loop turn."""
         await turns(count)
 
+    async def do_wait(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
     async def do_hold(self, late: bool) -> None:  # noqa: FBT001 - a step's argument
         """Hold reads back: before they look, or after."""
         self.log.held, self.log.late = True, late
 
     async def do_release(self) -> None:
         """Let held reads go on."""
-        self.log.held = False
         self.log.release()
 
     async def do_away(self, away: bool) -> None:  # noqa: FBT001 - a step's argument
@@ -275,23 +408,56 @@ class World:
 
     # --- what must hold ---
 
-    def check(self) -> None:
-        """Hold every client and every outbox to the promises."""
-        for client in self.clients:
+    async def check(self) -> None:
+        """Hold every client and every bound to the promises."""
+        for number, client in enumerate(self.clients):
             client.listen()
             if client.connection is None:
                 continue
-            outbox = client.connection.outbox
-            if outbox.size_bytes != sum(frame.size for frame in outbox.frames):
-                raise Broken("the outbox does not know its size")
-            events = [f for f in outbox.frames if b'"push"' in f.payload]
-            if sum(frame.size for frame in events) >= outbox.limit_bytes + LARGEST:
-                raise Broken("the outbox is over its limit by more than one event")
+            self._check_outbox(client, client.connection)
+            if client.connection.closed:  # it was cut off, and its consumer ends
+                await self.do_drop(number)
+        self._check_memory()
+        if self.errors.told:
+            raise Broken(self.errors.told[0])
 
-    def resting(self) -> bool:
-        """Return whether nothing is under way."""
-        busy = (c.catching_up or c.dirty for c in self.node.connections)
-        return len(asyncio.all_tasks()) == 1 and not any(busy)
+    def _check_outbox(self, client: Client, connection: Connection) -> None:
+        outbox = connection.outbox
+        lanes = [*outbox.control, *outbox.stream, *outbox.signals.values()]
+        if outbox.size_bytes != sum(frame.size for frame in lanes):
+            raise Broken("the outbox does not know its size")
+        events = sum(f.size for f in outbox.stream if b'"push"' in f.payload)
+        most = OUTBOX_BYTES + run.RUN_MAX_BYTES + LARGEST_BYTES + client.finished_bytes
+        if events >= most:
+            raise Broken(f"{events} bytes wait in an outbox")
+        if any(f.size > LARGEST_BYTES for f in lanes):
+            raise Broken("these tests know of no event as large as that")
+        for watch in connection.watches.values():
+            if watch.position > self.node.hub.rooms[watch.room_id].head:
+                raise Broken("somebody was fed past the head")
+
+    def _check_memory(self) -> None:
+        """Hold tails and pages to their bounds; each may be one event over."""
+        here = self.node.hub
+        sizes = largest = 0
+        for each in here.rooms.values():
+            size = sum(shared.size for shared in each.tail.events(0))
+            if size != each.tail.size_bytes or each.tail.head != each.head:
+                raise Broken("a tail does not know its size, or its head")
+            if size > tail.KEPT_BYTES:
+                raise Broken(f"a tail has {size} bytes")
+            if len(each.held) > hub.MOST_HELD:
+                raise Broken(f"{len(each.held)} events are held")
+            sizes += each.tail.memory_bytes
+            largest = max(largest, each.tail.memory_bytes)
+        if sizes != here._tails_bytes or sizes > max(hub.TAILS_MAX_BYTES, largest):
+            raise Broken(f"tails have {sizes} bytes")
+        kept = list(here._pages._kept.values())
+        size = sum(page.size_bytes for page in kept)
+        if size != here._pages._size_bytes:
+            raise Broken("pages do not know their size")
+        if size > pages.KEPT_MAX_BYTES + pages.PAGE_MAX_BYTES + LARGEST_BYTES:
+            raise Broken(f"pages have {size} bytes")
 
     async def rest(self) -> None:
         """Let everything arrive: all clients take, the log answers, heads are told."""
@@ -299,22 +465,34 @@ class World:
         await self.do_release()
         for client in self.clients:
             client.sink.allow(None)
-        await until(self.resting)
+        await asyncio.sleep(REST_SECONDS)
+        await self.check()
         for room_id in ROOMS:
             self.node.hub.reach(room_id, self.log.end(room_id))
-        await until(self.resting)
-        self.check()
+        await asyncio.sleep(REST_SECONDS)
+        await self.check()
         for client in self.clients:
-            places = {} if client.connection is None else client.places
-            for room_id, place in places.items():
-                if place != self.log.end(room_id):
-                    raise Broken(f"{place} of {self.log.end(room_id)} arrived")
+            if client.connection is None:
+                continue
+            for room_id, place in client.listener.places.items():
+                if place.seq != self.log.end(room_id):
+                    raise Broken(f"{place.seq} of {self.log.end(room_id)} arrived")
 
     async def end(self) -> None:
         """Let all go; nothing may be left."""
         for number in range(CLIENTS):
             await self.do_drop(number)
         self.node.hub.sweep()
+        self.node.close()
         await turns(3)
         if self.node.hub.rooms or self.node.connections:
             raise Broken("rooms or connections are kept")
+        here = self.node.hub._pages
+        if here._kept or here._readings or here._size_bytes or self.node.hub._tails:
+            raise Broken("what was read is kept")
+        if not self.node.scheduler.idle or len(asyncio.all_tasks()) > 1:
+            raise Broken("something is still under way")
+        await self.check()
+
+
+assert frame_of(message(1, 10_000, "x" * 60)).size < LARGEST_BYTES - 60

@@ -1,20 +1,20 @@
 """Who may open a connection: how often, and how many at once.
 
 Asked twice: by address, before anything else is done for somebody, and by person, once
-it is known who they are. A place is taken in the same moment in which it is looked
-for. At a cap the new connection is refused; an old one is never given up for it.
+it is known who they are. At a cap the new connection is refused; an old one is never
+given up for it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from headgate.chat import storage
 from headgate.chat.conf import conf
 from headgate.chat.gate import refusal_error
+from headgate.chat.open_places import Place, Places, local_places, open_places
 from headgate.chat.overrides import overrides
 from headgate.chat.people import Actor
 from headgate.chat.policies import policies
@@ -32,9 +32,6 @@ __all__ = ["Arrival", "address_of", "open_connections"]
 # nobody knows when one is free.
 FULL_MS = 5000
 
-# The open connections of this process, by policy and key.
-_open: Counter[tuple[str, str]] = Counter()
-
 
 def address_of(scope: Mapping[str, Any]) -> str:
     """Return what the client of a scope is counted as where nobody else is known."""
@@ -43,7 +40,7 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 def open_connections() -> Mapping[tuple[str, str], int]:
     """Return how many connections are open in this process, by policy and key."""
-    return dict(_open)
+    return local_places.counts()
 
 
 class Arrival:
@@ -59,14 +56,14 @@ class Arrival:
     def __init__(self, address: str) -> None:
         self.address = address
         self.decisions: list[Decision] = []
-        self._taken: list[tuple[str, str]] = []
+        self._taken: list[tuple[Places, Place]] = []
 
     async def by_address(self) -> Error | None:
         """Take a place for the address, or return why there is none."""
         policy = policies().policy("connect.address")
         key = f"{{{self.address}}}"
         refusal = await self._refused(policy, key)
-        return refusal or self._take("connect.address.open", key)
+        return refusal or await self._take("connect.address.open", key)
 
     async def by_person(self, actor: Actor) -> Error | None:
         """Take a place for a person, or return why there is none.
@@ -77,7 +74,7 @@ class Arrival:
         policy = policies().policy("connect", overrides().of(actor.key))
         key = f"{{{actor.key}}}"
         refusal = await self._refused(policy, key)
-        return refusal or self._take("connect.open", key)
+        return refusal or await self._take("connect.open", key)
 
     async def _refused(self, policy: Policy | None, key: str) -> Error | None:
         if policy is None or limiter().off:
@@ -86,24 +83,26 @@ class Arrival:
         self.decisions += verdict.decisions
         return None if verdict.refused is None else refusal_error(verdict.refused)
 
-    def _take(self, name: str, key: str) -> Error | None:
+    async def _take(self, name: str, key: str) -> Error | None:
         cap, place = policies().open_caps[name], (name, key)
-        if cap is not None and _open[place] >= cap and not limiter().off:
-            return error(
-                Code.RATE_LIMITED,
-                f"{cap} connections are open already.",
-                policy=name,
-                retry_after_ms=FULL_MS + secrets.randbelow(FULL_MS),
-                remaining=0,
-            )
-        _open[place] += 1
-        self._taken.append(place)
+        places: Places = local_places
+        if cap is None or limiter().off:
+            local_places.add(place)
+        else:
+            places = open_places()
+            if not await places.take(place, cap):
+                return error(
+                    Code.RATE_LIMITED,
+                    f"{cap} connections are open already.",
+                    policy=name,
+                    retry_after_ms=FULL_MS + secrets.randbelow(FULL_MS),
+                    remaining=0,
+                )
+        self._taken.append((places, place))
         return None
 
     def over(self) -> None:
         """Give the places back: the connection is closed."""
-        for place in self._taken:
-            _open[place] -= 1
-            if _open[place] <= 0:
-                del _open[place]
+        for places, place in self._taken:
+            places.give(place)
         self._taken.clear()

@@ -66,6 +66,8 @@ class Conf:
     REDIS: str | None = None
     # How many processes serve: each one's share of a limit while Redis is away.
     PROCESSES: int = 1
+    # Whether `headgate serve` shows what it measures at /metrics, for Prometheus.
+    METRICS: bool = False
     # How many proxies of one's own stand before the server, each of which adds the
     # address that it saw to X-Forwarded-For.
     TRUSTED_PROXIES: int = 0
@@ -76,6 +78,8 @@ class Conf:
     REFUSALS_BEFORE_CLOSE: int = 300
     # Rooms with more members, or more who watch, do not tell who is typing.
     TYPING_MAX_MEMBERS: int = 100
+    # Rooms with more people in them do not tell who is there; 0: no room does.
+    PRESENCE_MAX_PEOPLE: int = 100
 
 
 def conf() -> Conf:
@@ -107,8 +111,8 @@ def mistakes(given: Any) -> list[tuple[str, str]]:
     return found
 
 
-# What may be 0: there need be no proxy.
-_FROM_ZERO = frozenset({"TRUSTED_PROXIES"})
+# What may be 0: there need be no proxy, and nobody need be told who is there.
+_FROM_ZERO = frozenset({"TRUSTED_PROXIES", "PRESENCE_MAX_PEOPLE"})
 
 
 def _fits(value: Any, kind: str, key: str) -> bool:

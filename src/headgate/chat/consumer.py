@@ -14,27 +14,33 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import msgspec
 
+from headgate.chat.admission import Crowded
 from headgate.chat.arrivals import Arrival, address_of
 from headgate.chat.asgi_server import close_code, warn_without_flow_control
+from headgate.chat.closing import Closing, Gone
 from headgate.chat.conversation import Conversation
+from headgate.chat.drain import going_away, hello_awaited
 from headgate.chat.engine import engine
 from headgate.chat.gate import refusal_error
 from headgate.chat.handshake import (
     OriginDenied,
     Refused,
     Send,
+    Wishes,
+    crowded,
     deny,
     mode_of,
     origin_of,
-    place_after,
     redeemed,
     unavailable,
     who_comes,
+    wishes_of,
 )
+from headgate.chat.hearing import Hearing
 from headgate.chat.identity import Identity, guest, known_in_scope
 from headgate.chat.people import Actor, new_guest
 from headgate.chat.plain import PlainConversation
@@ -75,35 +81,6 @@ DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen
 REST_KEEPALIVE = "headgate.rest_keepalive"
 # What is no command here may be one of the project's, and costs as much as one.
 _NOT_OURS = frozenset({Code.UNKNOWN_COMMAND, Code.UNSUPPORTED})
-
-
-class _Conversation(Protocol):
-    """What the reading loop needs of a mode."""
-
-    async def hear(self, payload: str) -> None:
-        """Take one text frame; raises `BadCommand`."""
-
-    def hear_now(self, payload: str) -> bool:
-        """Take one text frame if that needs no waiting; else do nothing, say False."""
-
-    def explain(self, bad: BadCommand) -> None:
-        """Answer a frame that was no command."""
-
-    def fail(self, failure: Error) -> None:
-        """Say an error that answers no command."""
-
-
-class _Gone(Exception):  # noqa: N818 - not an error
-    """The client has closed."""
-
-
-class _Closing(Exception):  # noqa: N818 - not an error
-    """The server closes, with this code; the reason was said."""
-
-    def __init__(self, code: int, reason: str | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.reason = CLOSE_TEXTS[Close(code)] if reason is None else reason
 
 
 class ChatConsumer:
@@ -187,9 +164,9 @@ class _Client:
             await self._converse(mode, sink, who)
         except OriginDenied:
             await deny(self.scope, self.send)
-        except _Gone:
+        except Gone:
             pass
-        except _Closing as closing:
+        except Closing as closing:
             await self._close(closing.code, closing.reason)
         except asyncio.CancelledError:
             ending = None if self.visitor is None else self.visitor.ended()
@@ -222,7 +199,7 @@ class _Client:
             await self._last_words(Failure(reply=None, error=refused.error))
         else:
             await self._last_words(plain_failure(refused.error))
-        raise _Closing(refused.close)
+        raise Closing(refused.close)
 
     async def _accept(self, mode: Mode) -> None:
         offered = mode.value in self.scope.get("subprotocols", [])
@@ -248,8 +225,7 @@ class _Client:
                 await asyncio.sleep(0)
             try:
                 payload = await self._text()
-                await visitor.ready_for_more()
-                await conversation.hear(payload)
+                await visitor.attend(conversation.hear, payload)
             except BadCommand as bad:
                 if self._is_too_fast(conversation, visitor, bad):
                     continue
@@ -258,7 +234,7 @@ class _Client:
                 conversation.explain(bad)
                 self._count_bad(conversation, bad)
 
-    def _listen(self, visitor: Visitor, conversation: _Conversation) -> None:
+    def _listen(self, visitor: Visitor, conversation: Hearing) -> None:
         """Hear what needs no waiting without this task, where the server offers that.
 
         The server takes a function `(text) -> bool`, which it calls only while this
@@ -282,10 +258,17 @@ class _Client:
 
     async def _who_comes(self) -> Identity | Refused | None:
         """Return who is there as far as the handshake tells, or why nobody may be."""
+        refused = going_away()
+        if refused is not None:
+            return refused
         full = await self.arrival.by_address()
         if full is not None:
             return Refused(full, Close.CONNECT_LIMITED)
-        return await who_comes(self.scope, self.consumer.identify)
+        try:
+            async with engine().admission.turn():
+                return await who_comes(self.scope, self.consumer.identify)
+        except Crowded as crowd:
+            return crowded(crowd)
 
     async def _full(self, actor: Actor) -> Refused | None:
         """Take a place among somebody's connections, or return why there is none."""
@@ -306,21 +289,35 @@ class _Client:
             rest=self.scope.get("extensions", {}).get(REST_KEEPALIVE),
         )
 
-    async def _begin_v1(self, sink: Sink, who: Identity | None) -> _Conversation:
+    async def _begin_v1(self, sink: Sink, who: Identity | None) -> Hearing:
         """Wait for hello and answer it."""
         await self._accept(Mode.V1)
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                hello = await self._hello()
+            async with asyncio.timeout(HELLO_SECONDS) as limit:
+                with hello_awaited(limit):
+                    hello = await self._hello()
         except TimeoutError:
             late = error(Code.HELLO_EXPECTED, "There was no hello within 10 s.")
-            await self._last_words(Failure(reply=None, error=late))
-            raise _Closing(Close.HELLO_TIMEOUT) from None
+            refused = going_away() or Refused(late, Close.HELLO_TIMEOUT)
+            await self._last_words(Failure(reply=None, error=refused.error))
+            raise Closing(refused.close) from None
+        try:
+            async with engine().admission.turn():
+                return await self._let_in(hello, who, sink)
+        except Crowded as crowd:
+            refused = crowded(crowd)
+            await self._last_words(Failure(reply=hello.id, error=refused.error))
+            raise Closing(refused.close) from None
+
+    async def _let_in(
+        self, hello: Hello, who: Identity | None, sink: Sink
+    ) -> Conversation:
+        """Find out who says hello, and answer it."""
         actor = await self._said_in(hello, who)
         full = await self._full(actor)
         if full is not None:
             await self._last_words(Failure(reply=hello.id, error=full.error))
-            raise _Closing(full.close)
+            raise Closing(full.close)
         self.visitor = self._visitor(actor, Mode.V1, sink)
         conversation = Conversation(self.visitor)
         await conversation.begin(hello, self.url_room)
@@ -341,7 +338,7 @@ class _Client:
             if visiting is not None:
                 return visiting
         await self._last_words(Failure(reply=hello.id, error=refused.error))
-        raise _Closing(refused.close)
+        raise Closing(refused.close)
 
     async def _hello(self) -> Hello:
         while True:
@@ -357,9 +354,9 @@ class _Client:
             await self._last_words(failure)
             self.bad_commands += 1
             if self.bad_commands >= MAX_BAD_COMMANDS:
-                raise _Closing(Close.BAD_COMMANDS)
+                raise Closing(Close.BAD_COMMANDS)
 
-    async def _begin_plain(self, sink: Sink, who: Identity | None) -> _Conversation:
+    async def _begin_plain(self, sink: Sink, who: Identity | None) -> Hearing:
         """Enter the URL's room, and only then answer the handshake.
 
         Nothing else tells the client that it is in: so whatever is sent after the
@@ -371,32 +368,36 @@ class _Client:
             await self._refuse(Mode.PLAIN, full)
         self.visitor = self._visitor(actor or new_guest(None), Mode.PLAIN, sink)
         conversation = PlainConversation(self.visitor, self.url_room or "")
-        after, complaint = place_after(self.scope)
+        wishes = wishes_of(self.scope)
         refusal: tuple[Error, Close] | None
         if actor is None:
             refusal = error(Code.UNAUTHENTICATED), Close.UNAUTHENTICATED
         else:
-            refusal = await self._enter(conversation, after)
+            refusal = await self._enter(conversation, wishes)
         await self._accept(Mode.PLAIN)
-        if complaint is not None:
+        for complaint in wishes.complaints:
             conversation.fail(complaint)
         if refusal is not None:
             conversation.fail(refusal[0])
-            raise _Closing(refusal[1])
+            raise Closing(refusal[1])
         conversation.go()
         return conversation
 
     async def _enter(
         self,
         conversation: PlainConversation,
-        after: int | None,
+        wishes: Wishes,
     ) -> tuple[Error, Close] | None:
         """Enter the URL's room; return what to say and how to close if one may not."""
         if not is_room_slug(self.url_room or ""):
             text = "Plain mode is for one room: connect to /ws/chat/<room>/."
             return error(Code.NOT_FOUND, text), Close.NOT_FOUND
         try:
-            denial = await conversation.enter(after)
+            async with engine().admission.turn():
+                denial = await conversation.enter(wishes)
+        except Crowded as crowd:
+            refused = crowded(crowd)
+            return refused.error, refused.close
         except LogUnavailable:
             away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
             return away, Close.UNAVAILABLE
@@ -411,19 +412,19 @@ class _Client:
             raise self.fault
         if message["type"] == "websocket.disconnect":
             self.ended = message.get("code"), message.get("reason") or ""
-            raise _Gone
+            raise Gone
         text = message.get("text")
         given = message.get("bytes") or b""
         if text is not None:
             given = text.encode("utf-8", "surrogatepass")
         if len(given) > MAX_FRAME_BYTES:  # some servers take more
-            raise _Closing(_TOO_BIG, f"Over {MAX_FRAME_BYTES} bytes.")
+            raise Closing(_TOO_BIG, f"Over {MAX_FRAME_BYTES} bytes.")
         if text is None:
             raise BadCommand(error(Code.BINARY))
         return str(text)
 
     def _is_too_fast(
-        self, conversation: _Conversation, visitor: Visitor, bad: BadCommand
+        self, conversation: Hearing, visitor: Visitor, bad: BadCommand
     ) -> bool:
         """Count a command that is not ours; answer it here if it comes too fast."""
         if Code(bad.error.code) not in _NOT_OURS:
@@ -453,14 +454,14 @@ class _Client:
             visitor.say(Failure(reply=bad.reply, error=error(Code.INTERNAL)))
         return True
 
-    def _count_bad(self, conversation: _Conversation, bad: BadCommand) -> None:
+    def _count_bad(self, conversation: Hearing, bad: BadCommand) -> None:
         if bad.error.code == Code.UNSUPPORTED:
             return
         self.bad_commands += 1
         if self.bad_commands >= MAX_BAD_COMMANDS:
             text = f"{MAX_BAD_COMMANDS} commands were not well formed."
             conversation.fail(error(Code.BAD_COMMAND, text))
-            raise _Closing(Close.BAD_COMMANDS)
+            raise Closing(Close.BAD_COMMANDS)
 
     # --- ending ---
 
@@ -474,12 +475,12 @@ class _Client:
             await self.send(message)
         except (OSError, RuntimeError) as exc:
             # Servers say it with an OSError (ASGI 2.4) or a RuntimeError.
-            raise _Gone from exc
+            raise Gone from exc
 
     async def _close(self, code: int, reason: str) -> None:
         """Close, once what was said before is out."""
-        self.ended = int(code), reason
         code = close_code(int(code))
+        self.ended = code, reason
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self.visitor is not None:
@@ -490,5 +491,5 @@ class _Client:
                 await self._send(
                     {"type": "websocket.close", "code": code, "reason": reason},
                 )
-        except (TimeoutError, _Gone):
+        except (TimeoutError, Gone):
             logger.debug("close_not_delivered code=%d", code)

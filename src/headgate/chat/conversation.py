@@ -8,6 +8,7 @@ whether it comes too fast.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -31,13 +32,15 @@ from headgate.chat.gate import refusal_error
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
+from headgate.chat.push_pace import wished_pace
 from headgate.chat.rows import timestamp
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.chat.welcome import limits_of, room_joined, welcome
 from headgate.limits.decision import Decision
-from headgate.live.connection import Connection, Watch
+from headgate.live.connection import Watch
 from headgate.live.ports import LogUnavailable
+from headgate.live.signals import Signal
 from headgate.protocol.codec import BadCommand, decode_command, error
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import (
@@ -110,6 +113,7 @@ class Conversation:
                 slug,
                 place,
                 hello.pending.get(slug, []),
+                hello.pace,
             )
             if reset is not None:
                 resets.append(reset)
@@ -120,12 +124,13 @@ class Conversation:
                 entries[slug] = RoomJoined(error=error(Code.NOT_FOUND))
         visitor.say(welcome(visitor, entries, limits))
         for reset in resets:
-            visitor.say(reset)
+            visitor.say_in_order(reset)
         for watch in list(visitor.connection.watches.values()):
             visitor.engine.node.go(visitor.connection, watch.room_id)
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
+        self._heard()
         command = decode_command(payload)
         try:
             refusal = await self._limits.refusal(command)
@@ -140,6 +145,7 @@ class Conversation:
 
     def hear_now(self, payload: str) -> bool:
         """Take one text frame if it is a command that needs no waiting."""
+        self._heard()
         try:
             command = decode_command(payload)
         except BadCommand:
@@ -214,13 +220,14 @@ class Conversation:
         slug: str,
         place: Position | None,
         pending: list[str],
+        pace: str | None,
     ) -> tuple[RoomJoined, Reset | None]:
         """Begin to watch a room; its events wait for `go`."""
         visitor = self._visitor
         if visitor.watch(slug) is None and visitor.rooms_joined >= MAX_ROOMS:
             return RoomJoined(error=error(Code.TOO_MANY_ROOMS)), None
         try:
-            found = await come_in(visitor, slug, place, pending)
+            found = await come_in(visitor, slug, place, pending, pace=wished_pace(pace))
         except LogUnavailable:
             away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
             return RoomJoined(error=away), None
@@ -236,13 +243,13 @@ class Conversation:
         place = None
         if command.after is not None:
             place = Position(command.after, command.epoch)
-        entry, reset = await self._enter(command.room, place, [])
+        entry, reset = await self._enter(command.room, place, [], command.pace)
         if entry.error is not None:
             self._refuse(command, entry.error)
             return
         visitor = self._visitor
         if command.id is not None:
-            visitor.say(
+            visitor.say_in_order(
                 Joined(
                     reply=command.id,
                     room=command.room,
@@ -255,14 +262,15 @@ class Conversation:
                 ),
             )
         if reset is not None:
-            visitor.say(reset)
+            visitor.say_in_order(reset)
         watch = visitor.watch(command.room)
         if watch is not None:
             visitor.engine.node.go(visitor.connection, watch.room_id)
 
     def _leave(self, command: Leave) -> None:
         self._visitor.leave(command.room)
-        self._done(command)
+        if command.id is not None:
+            self._visitor.say_in_order(Done(reply=command.id))
 
     # --- writing ---
 
@@ -334,16 +342,13 @@ class Conversation:
             self._done(command)
             return
         own = visitor.actor.key
-
-        def others(connection: Connection) -> bool:
-            return bool(connection.owner.key != own)
-
-        signal = TypingSignal(
+        push = TypingSignal(
             room=command.room,
             author=visitor.actor.author,
             typing=command.typing,
         )
-        visitor.engine.node.hub.signal(watch.room_id, signal, to=others)
+        signal = Signal(key=("typing", own), push=push, but=own)
+        visitor.engine.signal(watch.room_id, signal)
         self._done(command)
 
     def _may_signal(self, rights: Rights) -> bool:
@@ -376,15 +381,14 @@ class Conversation:
 
     def _tell_read(self, room_id: int, slug: str, seq: int, *, public: bool) -> None:
         """Tell one's other connections, and in a room of members everybody."""
-        me = self._visitor.connection
         own = self._visitor.actor.key
-
-        def concerned(connection: Connection) -> bool:
-            mine = connection.owner.key == own
-            return connection is not me and (mine or not public)
-
-        push = ReadPush(room=slug, author=self._visitor.actor.author, seq=seq)
-        self._visitor.engine.node.hub.signal(room_id, push, to=concerned)
+        signal = Signal(
+            key=("read", own),
+            push=ReadPush(room=slug, author=self._visitor.actor.author, seq=seq),
+            only=own if public else None,
+            but_connection=self._visitor.connection,
+        )
+        self._visitor.engine.signal(room_id, signal)
 
     # --- reading ---
 
@@ -440,4 +444,11 @@ class Conversation:
         )
 
     def _ping(self, command: Ping) -> None:
+        self._visitor.connection.heard_at = asyncio.get_running_loop().time()
         self._done(command)
+
+    def _heard(self) -> None:
+        """Note a sign of life, if the client's silence would say something."""
+        connection = self._visitor.connection
+        if connection.heard_at is not None:
+            connection.heard_at = asyncio.get_running_loop().time()

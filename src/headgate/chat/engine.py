@@ -9,22 +9,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from headgate.chat.admission import Admission
 from headgate.chat.conf import conf
 from headgate.chat.heads import HeadWatch
 from headgate.chat.history import DatabaseLog
 from headgate.chat.hooks import call_here, handlers_of, is_anybody_told, room_event
 from headgate.chat.journal import Journal
 from headgate.chat.limit_changes import LimitChanges
+from headgate.chat.neighbours import Neighbours
 from headgate.chat.notices import Notice
 from headgate.chat.profiles import add_known_avatars
 from headgate.chat.project_threads import ProjectThreads
 from headgate.chat.reader import Reader
 from headgate.chat.standing import Standing
 from headgate.chat.teller import Teller
+from headgate.live.connection import Watch
 from headgate.live.node import Node
+from headgate.live.presence import Attendance, People
+from headgate.live.signals import Signal
 from headgate.protocol.pushes import LogEvent
+
+if TYPE_CHECKING:
+    from headgate.chat.visitor import Visitor
 
 __all__ = [
     "Engine",
@@ -59,14 +68,22 @@ class Engine:
             DatabaseLog(self.reader),
             resume_limit=settings.RESUME_LIMIT,
             told=self.standing.told,
+            came=self._came,
+            went=self._went,
+            caught_up=self._caught_up,
+            watched=self._watched,
         )
         self.standing.node = self.node
         self.limit_changes = LimitChanges(self.reader, self.node, self.standing.ask)
         self.standing.limits_of = self.limit_changes.known
         self.filter_threads = self.threads_class()  # for BEFORE_SEND
         self.teller = Teller(self.threads_class())
-        # Whether the server stops, so that no answer is begun that would not end.
+        # Whether the server stops, so that no answer is begun that would not end; who
+        # is to be told then, and the time limits of hellos that are waited for.
         self.draining = False
+        self.admission = Admission()
+        self.visitors: set[Visitor] = set()
+        self.hellos: set[asyncio.Timeout] = set()
         self.journal = self.journal_class(
             self._written,
             max_waiting=settings.JOURNAL_MAX_WAITING,
@@ -76,6 +93,17 @@ class Engine:
             self.node.hub,
             changed=self._noticed,
             lost=self.standing.lost,
+        )
+        self.neighbours = Neighbours(
+            self.node.hub,
+            compare=self._heads.compare,
+            look=self._heads.hint,
+            heard=self._heard,
+        )
+        self.attendance = Attendance(
+            lambda: conf().PRESENCE_MAX_PEOPLE,
+            signal=self.node.hub.signal,
+            tell=self.neighbours.tell_people,
         )
 
     def _noticed(self, notices: Sequence[Notice]) -> None:
@@ -91,22 +119,55 @@ class Engine:
             runs.setdefault(room_id, []).append(push)
         for room_id, events in runs.items():
             self.node.hub.publish(room_id, events)
+            self.neighbours.tell_events(room_id, events)
         if is_anybody_told():
             for _, push in written:
                 handlers = handlers_of(str(push.__struct_config__.tag), push.room)
                 if handlers:
                     self.teller.tell(handlers, room_event(push))
 
+    def _watched(self, room_id: int, begins: bool) -> None:  # noqa: FBT001 - the node's call
+        self.neighbours.watched(room_id, begins)
+
+    def _came(self, watch: Watch) -> None:
+        who = watch.connection.owner
+        self.attendance.came(watch, watch.rights.slug, who.key, who.author)
+        self.node.touch(watch.connection)
+
+    def _went(self, watch: Watch) -> None:
+        self.attendance.went(watch.room_id, watch.connection.owner.key)
+
+    def _caught_up(self, watch: Watch) -> None:
+        self.attendance.show(watch)
+        self.node.touch(watch.connection)
+
+    def _heard(self, room_id: int, people: People) -> None:
+        self.attendance.heard(room_id, people)
+
+    def signal(self, room_id: int, signal: Signal) -> None:
+        """Hand a push that may be lost to whom it concerns, in all processes."""
+        self.node.hub.signal(room_id, signal)
+        self.neighbours.tell_signal(room_id, signal)
+
+    def reach(self, room_id: int, head: int) -> None:
+        """Take the hint that a room's log goes up to a seq, and hand it on."""
+        self.node.hub.reach(room_id, head)
+        self.neighbours.tell_head(room_id, head)
+
     def look_for_notices(self) -> None:
-        """Look at once for what was noted about people's access."""
+        """Look at once for what was noted about people's access; the others, too."""
         self._heads.hint()
+        self.neighbours.tell_notice()
 
     async def close(self) -> None:
         """Write what was submitted, then let go of threads and database."""
         await self.journal.close()
         await self.teller.close()
         await self.filter_threads.close()
+        self.attendance.close()
+        await self.neighbours.close()
         await self._heads.close()
+        self.node.close()
         await self.limit_changes.close()
         await self.standing.close()
         await self.reader.close()
@@ -137,7 +198,7 @@ def hint(room_id: int, head: int) -> None:
     """Tell this process's engines, from any thread, that a room's log has grown."""
     for loop, started in list(_engines.items()):
         if not loop.is_closed():
-            loop.call_soon_threadsafe(started.node.hub.reach, room_id, head)
+            loop.call_soon_threadsafe(started.reach, room_id, head)
 
 
 def hint_access() -> None:

@@ -15,8 +15,10 @@ from headgate.chat.history import landed, unread_count
 from headgate.chat.models import Member, Room
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Rights
+from headgate.chat.push_pace import follow_pace
 from headgate.chat.rooms import enter
 from headgate.chat.visitor import Visitor
+from headgate.limits.rates import Rate
 from headgate.protocol.commands import Position
 from headgate.protocol.pushes import Reset
 
@@ -46,11 +48,13 @@ async def come_in(
     pending: list[str] | None = None,
     *,
     make: bool = True,
+    pace: Rate | None = None,
 ) -> Entrance | Deny:
     """Begin to watch a room, from a place or from now; its events wait for `go`.
 
     `pending` are client_ids of which somebody does not know whether they landed; with
-    `make` False an unknown room is not made. Raises `LogUnavailable`.
+    `make` False an unknown room is not made. `pace` is what somebody wants at most of
+    the room's events. Raises `LogUnavailable`.
     """
     engine = visitor.engine
     seen = 0 if place is None else place.seq
@@ -76,8 +80,11 @@ async def come_in(
     if reset is not None:
         reset.room = slug
     visitor.remember(slug, rights.room_id)
+    watch = visitor.connection.watches[rights.room_id]
+    watch.wished = pace
+    follow_pace(engine.node, watch)
     if engine.standing.changes != changes:
-        engine.standing.ask(visitor.connection.watches[rights.room_id])
+        engine.standing.ask(watch)
     return Entrance(rights, room.head, room.epoch, unread, found, reset)
 
 

@@ -85,10 +85,13 @@ class Gate:
         actor: Who it is.
         address: Where they come from, as `address_key` returns it.
         connected: Whether commands are those of a connection, or else of requests.
+
+    Attributes:
+        account: The key of who it is, by which they may have limits of their own.
     """
 
     def __init__(self, actor: Actor, address: str, *, connected: bool) -> None:
-        self._account = actor.key
+        self.account = actor.key
         self._person = person_key(actor, address)
         number = next(_numbers) if connected else 0
         self._commands = f"{self._person}#{number}" if connected else self._person
@@ -142,7 +145,7 @@ class Gate:
         *,
         command: bool,
     ) -> Iterable[Charge]:
-        own = overrides().of(self._account)
+        own = overrides().of(self.account)
         if command:
             policy = in_force.policy("command", own)
             if policy is not None:
@@ -170,7 +173,7 @@ class Gate:
     def _key(self, name: str, rights: Rights | None) -> str:
         if name == "connect":
             # Not in one bucket with the connections that they are for.
-            return f"{self._person}/{self._account}/ticket"
+            return f"{self._person}/{self.account}/ticket"
         if name in _BY_ROOM and rights is not None:
             return f"{self._person}/{rights.slug}"
         return self._person

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from headgate.chat.admission import Crowded
 from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.identity import Identity
 from headgate.chat.origin import header, origin_allowed
@@ -15,21 +16,23 @@ from headgate.chat.storage import RETRY_MS
 from headgate.chat.tickets import TicketRefused, redeem_ticket, ticket_in
 from headgate.live.frames import Mode
 from headgate.live.ports import LogUnavailable
-from headgate.protocol.codec import error
+from headgate.protocol.codec import error, is_pace
 from headgate.protocol.codes import Close, Code
-from headgate.protocol.fields import MAX_INTEGER
+from headgate.protocol.fields import MAX_INTEGER, PACE_RULE
 from headgate.protocol.pushes import Error
 
 __all__ = [
     "OriginDenied",
     "Refused",
+    "Wishes",
+    "crowded",
     "deny",
     "mode_of",
     "origin_of",
-    "place_after",
     "redeemed",
     "unavailable",
     "who_comes",
+    "wishes_of",
 ]
 
 logger = logging.getLogger("headgate.consumer")
@@ -103,17 +106,34 @@ async def redeemed(ticket: str, scope: Scope) -> Identity | Refused:
     return Identity(actor, "ticket")
 
 
-def place_after(scope: Scope) -> tuple[int | None, Error | None]:
-    """Return the seq of plain mode's `?after=N`, or what is wrong with it."""
+class Wishes(NamedTuple):
+    """What a client in plain mode asks for by its URL.
+
+    `complaints` are what is wrong with that; what is wrong is left out.
+    """
+
+    after: int | None
+    pace: str | None
+    complaints: list[Error]
+
+
+def wishes_of(scope: Scope) -> Wishes:
+    """Return plain mode's `?after=N` and `?pace=5/s`."""
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    given = query.get("after", [])
-    if not given:
-        return None, None
-    digits = given[0].isascii() and given[0].isdigit()
-    if digits and len(given[0]) <= _SEQ_DIGITS and int(given[0]) <= MAX_INTEGER:
-        return int(given[0]), None
-    text = "`after` is the seq of the last message you have, such as ?after=41."
-    return None, error(Code.BAD_COMMAND, text, field="after")
+    after, pace = query.get("after", [None])[0], query.get("pace", [None])[0]
+    complaints = []
+    seq = None
+    if after is not None:
+        if after.isascii() and after.isdigit() and len(after) <= _SEQ_DIGITS:
+            seq = int(after)
+        if seq is None or seq > MAX_INTEGER:
+            text = "`after` is the seq of the last message you have, such as ?after=41."
+            complaints.append(error(Code.BAD_COMMAND, text, field="after"))
+            seq = None
+    if pace is not None and not is_pace(pace):
+        complaints.append(error(Code.BAD_COMMAND, f"{PACE_RULE}.", field="pace"))
+        pace = None
+    return Wishes(seq, pace, complaints)
 
 
 async def deny(scope: Scope, send: Send) -> None:
@@ -137,6 +157,12 @@ async def deny(scope: Scope, send: Send) -> None:
         },
     )
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def crowded(crowd: Crowded) -> Refused:
+    """Return what to say while too many are coming in."""
+    failure = error(Code.UNAVAILABLE, retry_after_ms=crowd.retry_after_ms)
+    return Refused(failure, Close.UNAVAILABLE)
 
 
 def unavailable() -> Refused:

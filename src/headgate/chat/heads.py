@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -71,10 +71,16 @@ class HeadWatch:
         self._away = False
         self._looked_at = time.monotonic()
         self._hinted = asyncio.Event()
+        self._doubted: set[int] = set()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def hint(self) -> None:
         """Look for notices now: there is one from this process."""
+        self._hinted.set()
+
+    def compare(self, rooms: Iterable[int]) -> None:
+        """Compare some rooms' heads before the second is over: a hint was missed."""
+        self._doubted.update(rooms)
         self._hinted.set()
 
     async def _run(self) -> None:
@@ -86,8 +92,11 @@ class HeadWatch:
                 due = loop.time() + INTERVAL_SECONDS
                 self._hub.sweep()
                 watched = sorted(self._hub.rooms)
+            doubted, self._doubted = sorted(self._doubted), set()
             try:
-                seen = await loop.run_in_executor(self._thread, self._look, watched)
+                seen = await loop.run_in_executor(
+                    self._thread, self._look, watched, doubted
+                )
                 self._tell(seen)
             except Exception:  # whatever it is, the next second is another chance
                 logger.exception("heads_failed")
@@ -115,10 +124,15 @@ class HeadWatch:
         for room_id, head in seen.heads:
             self._hub.reach(room_id, head)
 
-    def _look(self, watched: list[int] | None) -> _Seen:
-        """Compare the heads of rooms, and look for notices; None: for notices alone."""
+    def _look(self, watched: list[int] | None, doubted: list[int]) -> _Seen:
+        """Compare the heads of rooms, and look for notices; None: for notices alone.
+
+        The heads of `doubted` rooms are compared whatever is known.
+        """
         try:
             seen = self._compare(watched)
+            if doubted:
+                seen.heads += self._heads(doubted)
         except DatabaseError as exc:
             if not self._away:
                 logger.warning("heads_away error=%s", exc)

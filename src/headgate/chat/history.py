@@ -31,7 +31,10 @@ __all__ = [
     "unread_count",
 ]
 
-PAGE_MAX_BYTES = 256 * 1024  # of a reply to `history`; a longer page ends early
+# Of a reply to `history`; a longer page ends early. What one connection is owed at
+# once must leave room for the rest of what it may cost (256 KiB in all).
+PAGE_MAX_BYTES = 64 * 1024
+_CHUNK = 64  # rows of which the texts are in memory before they are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,11 @@ class DatabaseLog:
         after: int,
         to: int,
         limit: int,
+        *,
+        max_bytes: int,
     ) -> Sequence[LogEvent]:
         """Return events after one seq, up to and including another, ascending."""
-        return await self._reader.run(_events, room_id, after, to, limit)
+        return await self._reader.run(_events, room_id, after, to, limit, max_bytes)
 
 
 def _head(room_id: int) -> RoomHead:
@@ -70,16 +75,25 @@ def _head(room_id: int) -> RoomHead:
     return RoomHead(*(found or (0, "")))
 
 
-def _events(room_id: int, after: int, to: int, limit: int) -> list[LogEvent]:
+def _events(
+    room_id: int, after: int, to: int, limit: int, max_bytes: int = PAGE_MAX_BYTES
+) -> list[LogEvent]:
     slug = Room.objects.values_list("slug", flat=True).filter(pk=room_id).first()
     if slug is None:
         return []  # the room is gone, and its log with it
     rows = Event.objects.filter(room_id=room_id, seq__gt=after, seq__lte=to)
-    return _pushes(rows.order_by("seq")[:limit], slug)
+    return _pushes(rows.order_by("seq")[:limit], slug, max_bytes)
 
 
-def _pushes(rows: QuerySet[Event], slug: str) -> list[LogEvent]:
-    found = [as_push(EventRow(*row), slug) for row in rows.values_list(*COLUMNS)]
+def _pushes(rows: QuerySet[Event], slug: str, max_bytes: int) -> list[LogEvent]:
+    """Return events, ending early with the one whose text reaches `max_bytes`."""
+    found, size = [], 0
+    for row in rows.values_list(*COLUMNS).iterator(chunk_size=_CHUNK):
+        event = EventRow(*row)
+        found.append(as_push(event, slug))
+        size += len(event.text)
+        if size >= max_bytes:
+            break
     add_avatars(found)
     return found
 
@@ -135,7 +149,7 @@ def messages_page(
     if after is not None:
         rows = rows.filter(seq__gt=after)
     order = "-seq" if after is None else "seq"
-    found = _pushes(rows.order_by(order)[: limit + 1], room.slug)
+    found = _pushes(rows.order_by(order)[: limit + 1], room.slug, PAGE_MAX_BYTES)
     entries = _bounded(found[:limit])
     more = len(found) > len(entries)
     if after is None:

@@ -18,6 +18,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from msgspec import Struct
@@ -32,11 +33,12 @@ from headgate.chat.entries import (
     Written,
 )
 from headgate.chat.erasure import truncate_log
+from headgate.chat.histogram import Histogram
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 from headgate.protocol.pushes import LogEvent
 
-__all__ = ["Journal", "Overloaded"]
+__all__ = ["Journal", "JournalMeters", "Overloaded"]
 
 logger = logging.getLogger("headgate.journal")
 
@@ -50,6 +52,9 @@ PURGE_SECONDS = 1.0  # between tries to take deleted text out of SQLite's log fi
 # and SQLite, which has no queue of writers, lets another process in: whoever asks
 # while the journal writes back to back must find a gap by chance.
 REST_SECONDS = 0.005
+# Buckets of what is counted of batches.
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+WAIT_BOUNDS_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 Answer = Callable[[Verdict], None]
 
@@ -62,12 +67,33 @@ class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of our
         self.retry_after_ms = retry_after_ms
 
 
+@dataclass(slots=True)
+class JournalMeters:
+    """What one journal has counted since its start, once for each batch.
+
+    Attributes:
+        batches: Entries that got their verdicts together.
+        waits: How long the first of each batch waited for that, in seconds.
+        failed_commits: Transactions that the database did not take.
+        overloaded: Entries that were not taken.
+    """
+
+    batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
+    waits: Histogram = field(default_factory=lambda: Histogram(WAIT_BOUNDS_SECONDS))
+    failed_commits: int = 0
+    overloaded: int = 0
+
+
 class _Waiting(Struct):
-    """An entry, whom to answer, and what it takes of the bounds."""
+    """An entry, whom to answer, what it takes of the bounds, and since when it waits.
+
+    All that gathered in one iteration of the loop wait since it began.
+    """
 
     entry: Entry
     answer: Answer
     size_bytes: int
+    since: float
     held_since: float | None = None
 
 
@@ -80,6 +106,9 @@ class Journal:
         max_waiting: How many entries may wait; past it `submit` raises `Overloaded`.
         max_waiting_bytes: The same in bytes of text.
         using: The alias of the database.
+
+    Attributes:
+        meters: What was counted.
     """
 
     def __init__(
@@ -95,8 +124,10 @@ class Journal:
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._using = using
+        self.meters = JournalMeters()
         # On the loop: what gathers in this iteration, and what has no verdict yet.
         self._gathering: list[_Waiting] = []
+        self._gathering_since = 0.0
         self._waiting = 0
         self._waiting_bytes = 0
         self._pace = 0.001  # seconds an entry has taken lately, for retry_after_ms
@@ -126,13 +157,25 @@ class Journal:
             or self._waiting >= self._max_waiting
             or self._waiting_bytes + size > self._max_waiting_bytes
         ):
+            self.meters.overloaded += 1
             wait_ms = int(self._waiting * self._pace * 1000)
             raise Overloaded(min(max(wait_ms, 100), 5000))
         self._waiting += 1
         self._waiting_bytes += size
         if not self._gathering:
+            self._gathering_since = time.monotonic()
             self._loop.call_soon(self._hand_over)
-        self._gathering.append(_Waiting(entry, answer, size))
+        self._gathering.append(_Waiting(entry, answer, size, self._gathering_since))
+
+    @property
+    def waiting(self) -> int:
+        """How many entries have no verdict yet."""
+        return self._waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What these weigh."""
+        return self._waiting_bytes
 
     async def write(self, entry: Entry) -> Verdict:
         """Submit an entry and wait for its verdict; raises `Overloaded`."""
@@ -165,6 +208,9 @@ class Journal:
     ) -> None:
         """Answer, then tell: one's own reply precedes one's own broadcast."""
         self._pace += (took_seconds / len(settled) - self._pace) * 0.1
+        self.meters.batches.add(len(settled))
+        # Those that were held come first, then the others as they came.
+        self.meters.waits.add(time.monotonic() - settled[0][0].since)
         written: list[tuple[int, LogEvent]] = []
         for waiting, verdict in settled:
             self._waiting -= 1
@@ -277,6 +323,7 @@ class Journal:
             bad = exc
         except DatabaseError as exc:
             # The database is away, its disk is full, or somebody holds it.
+            self.meters.failed_commits += 1
             logger.warning("commit_failed entries=%d error=%s", len(entries), exc)
             connection.close()
             return [self._unavailable() for _ in entries]

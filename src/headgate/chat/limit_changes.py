@@ -13,6 +13,7 @@ from headgate.chat.notices import Notice
 from headgate.chat.overrides import overrides
 from headgate.chat.permissions import Rights
 from headgate.chat.policies import policies
+from headgate.chat.push_pace import follow_pace
 from headgate.chat.reader import Reader
 from headgate.chat.room_limits import RoomLimits
 from headgate.live.connection import Watch
@@ -77,6 +78,7 @@ class LimitChanges:
             try:
                 if people:
                     await overrides().refresh(self._reader.run, now=True)
+                    self._follow_people()
                 if rooms:
                     found = await self._reader.run(_limits_of, sorted(rooms))
                     for room_id, limits in found.items():
@@ -88,6 +90,12 @@ class LimitChanges:
                 self._wake.set()
             except Exception:  # whatever it is, the next change is another chance
                 logger.exception("limit_changes_failed")
+
+    def _follow_people(self) -> None:
+        """Put in force what people may have sent to them, where that has changed."""
+        for connection in list(self._node.connections):
+            for watch in list(connection.watches.values()):
+                follow_pace(self._node, watch)
 
     def _put_in_force(self, room_id: int, limits: RoomLimits) -> None:
         rooms = self._node.hub.rooms
@@ -101,6 +109,7 @@ class LimitChanges:
                     before, limits=limits, exempt=slow and before.exempt
                 )
                 tell_slow_mode(self._node, watch, before)
+                follow_pace(self._node, watch)
                 if slow and not before.limits.slow_mode_seconds:
                     self._ask(watch)  # whether they are exempt
 
@@ -118,10 +127,8 @@ def tell_slow_mode(node: Node, watch: Watch, before: Rights) -> None:
     push = RoomChanged(
         room=now.slug, slow_mode_ms=slow_mode_ms(now) or 0, exempt=now.exempt
     )
-    frame = Shared(push).frame(watch.connection.mode)
-    if frame is not None:
-        watch.connection.put(frame)
-        node.touch(watch.connection)
+    watch.connection.put_shared(Shared(push))
+    node.touch(watch.connection)
 
 
 def _limits_of(rooms: Iterable[int]) -> dict[int, RoomLimits]:

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 
 from headgate.chat.gate import Gate
 from headgate.chat.permissions import Rights
+from headgate.chat.policies import STANDARD
+from headgate.chat.push_pace import allowed_pace
 from headgate.contrib.shared import limiter
 from headgate.limits.decision import Decision
 from headgate.limits.policy import Charge
+from headgate.limits.rates import Rate
 from headgate.protocol.pushes import Limit
 
 __all__ = ["limits_told", "slow_mode_ms"]
@@ -28,10 +31,12 @@ async def limits_told(gate: Gate, rooms: Iterable[Rights] = ()) -> list[Limit]:
     """Return the policies that apply to somebody, with what is left of each.
 
     Policies that count by room are told once for all rooms, without what is left; and
-    for each of `rooms` where they are other than everywhere or something was used.
+    for each of `rooms` where they are other than everywhere or something was used. How
+    fast a room's events come is told where that is limited.
     """
     if limiter().off:
         return []
+    rooms = list(rooms)
     general = _distinct(charge for name in _EVERYWHERE for charge in gate.charges(name))
     narrow: list[tuple[Rights, Charge]] = []
     for rights in rooms:
@@ -50,7 +55,19 @@ async def limits_told(gate: Gate, rooms: Iterable[Rights] = ()) -> list[Limit]:
         used = decision.remaining < decision.policy.burst
         if used or usual.get(charge.policy.name) != charge.policy:
             found.append(_told(decision, room=rights.slug))
+    paces = [(rights.slug, allowed_pace(gate.account, rights)) for rights in rooms]
+    found += [_pace_told(rate, slug) for slug, rate in paces if rate is not None]
     return found
+
+
+def _pace_told(rate: Rate, room: str) -> Limit:
+    return Limit(
+        policy="push",
+        key=STANDARD["push"].key,
+        burst=rate.burst,
+        per_second=round(rate.count / rate.period_seconds, 6),
+        room=room,
+    )
 
 
 def _told(decision: Decision, *, left: bool = True, room: str | None = None) -> Limit:

@@ -14,7 +14,9 @@ from headgate.chat.before_send import has_before_send
 from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.gate import refusal_error
+from headgate.chat.handshake import Wishes
 from headgate.chat.permissions import Deny, Rights
+from headgate.chat.push_pace import wished_pace
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.limits.decision import Decision
 from headgate.limits.policy import Charge
@@ -38,13 +40,14 @@ class PlainConversation:
         # Commands whose replies are due, oldest first: a list of one reply or none.
         self._due: deque[list[Any]] = deque()
 
-    async def enter(self, after: int | None) -> Deny | None:
-        """Enter the room and watch it, from `after` on or from now.
+    async def enter(self, wishes: Wishes) -> Deny | None:
+        """Enter the room and watch it, from a place on or from now.
 
         Nothing is said before `go`. Raises `LogUnavailable`.
         """
-        place = None if after is None else Position(after)
-        found = await come_in(self._visitor, self._room, place)
+        place = None if wishes.after is None else Position(wishes.after)
+        pace = wished_pace(wishes.pace)
+        found = await come_in(self._visitor, self._room, place, pace=pace)
         if isinstance(found, Deny):
             return found
         self._entrance = found

@@ -63,6 +63,12 @@ STANDARD: dict[str, Standard] = {
     ),
     "typing": Standard("1/3s", "user and room", "drop", "signals of typing"),
     "history": Standard("60/min", "user", "reject", "pages of history"),
+    "push": Standard(
+        None,
+        "connection and room",
+        "delay",
+        "events that go out; what is left out of them is told as a gap",
+    ),
 }
 
 # How many connections may be open at once; no rate.
@@ -70,12 +76,11 @@ CAPS: dict[str, int] = {"connect.open": 10, "connect.address.open": 500}
 
 # Policies of the design that this version does not have.
 LATER: dict[str, str] = {
-    "push": "outgoing throttling is not built yet",
     "external": "calls to external services are not built yet",
 }
 
 # What a room may have its own rate of.
-OF_ROOMS = ("send", "typing")
+OF_ROOMS = ("send", "typing", "push")
 
 
 class PolicySet:

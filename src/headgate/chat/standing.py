@@ -17,11 +17,12 @@ from headgate.chat.models import AccessChange
 from headgate.chat.notices import Notice
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.profiles import outdate
+from headgate.chat.push_pace import follow_pace
 from headgate.chat.reader import Reader
 from headgate.chat.recheck import Account, Answer, Recheck
 from headgate.chat.room_limits import RoomLimits
 from headgate.live.connection import Connection, Watch
-from headgate.live.frames import Mode, Shared
+from headgate.live.frames import Mode
 from headgate.live.node import Node
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Close, Code
@@ -99,15 +100,15 @@ class Standing:
         """
         if self.node is None:
             return
-        self.node.hub.leave(watch)
         connection = watch.connection
-        for event in last[:-1]:
-            if not watch.live or not connection.put_event(Shared(event)):
-                break
+        if last:
+            self.node.hub.finish(watch, last[:-1])
+        else:
+            self.node.hub.leave(watch)
         if connection.mode is not Mode.PLAIN:
             for event in last[-1:]:
-                connection.put_message(event)
-            connection.put_message(Rooms(left=[room]))
+                connection.put_in_order(event)
+            connection.put_in_order(Rooms(left=[room]))
             self.node.touch(connection)
         streams = connection.mode is Mode.STREAM and watch.begun
         if connection.mode is Mode.PLAIN or (streams and not connection.watches):
@@ -225,6 +226,7 @@ class Standing:
             watch.rights = replace(answer.rights, crowded=before.crowded, limits=limits)
             if self.node is not None:
                 tell_slow_mode(self.node, watch, before)
+                follow_pace(self.node, watch)
 
     def _end(self, connection: Connection, close: Close, failure: Error) -> None:
         """Close a connection; nothing that waits for it is delivered any more."""

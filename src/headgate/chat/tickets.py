@@ -7,9 +7,7 @@ account is still good. It never stands in a URL: URLs are logged.
 
 from __future__ import annotations
 
-import logging
 import secrets
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,13 +15,12 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core import signing
-from django.core.cache import caches
 
 from headgate.chat import storage
 from headgate.chat.access import is_revoked
 from headgate.chat.conf import conf
 from headgate.chat.people import Actor, actor_for
-from headgate.live.ports import LogUnavailable
+from headgate.chat.used_tickets import is_first_use
 
 __all__ = [
     "TICKET_SECONDS",
@@ -34,13 +31,8 @@ __all__ = [
     "ticket_in",
 ]
 
-logger = logging.getLogger("headgate.tickets")
-
 TICKET_SECONDS = 30.0  # from an HTTP answer: to be used at once
 WELCOME_TICKET_SECONDS = 600.0  # from a welcome: for the next time
-
-MAX_REMEMBERED = 250_000  # used tickets in memory, about 25 MB
-_BUCKET_SECONDS = 60.0
 
 MAX_CHARACTERS = 2048  # of a ticket; no longer one is looked at
 
@@ -93,7 +85,8 @@ async def redeem_ticket(ticket: str, *, origin: str = "") -> Actor:
 
     Raises:
         TicketRefused: It is not good.
-        LogUnavailable: The database is away; the ticket is as good as before.
+        LogUnavailable: The database or the cache of TICKET_CACHE is away; the ticket
+            is as good as before.
     """
     claims = _opened(ticket)
     if claims.origin and origin and claims.origin != origin:
@@ -102,7 +95,7 @@ async def redeem_ticket(ticket: str, *, origin: str = "") -> Actor:
     if actor is None:
         raise TicketRefused("the ticket's account is not good any more")
     # Late again after the wait: what is too old is not remembered as used either.
-    if _is_late(claims) or not await _is_first_use(claims):
+    if _is_late(claims) or not await is_first_use(claims.nonce, claims.expires_at):
         raise TicketRefused("the ticket was used")
     return actor
 
@@ -160,51 +153,3 @@ def _holder(claims: _Claims) -> Actor | None:
     if user is None or not user.is_active or claims.account not in _accounts(user):
         return None
     return replace(actor_for(user), session=claims.session)
-
-
-async def _is_first_use(claims: _Claims) -> bool:
-    """Note that a ticket is used; False where it was already.
-
-    Raises `LogUnavailable` where the cache that all processes share is away.
-    """
-    shared = conf().TICKET_CACHE
-    if shared is None:
-        return _used.add(claims.nonce, claims.expires_at)
-    lives_seconds = max(1, round(claims.expires_at - time.time()) + 1)
-    name = f"headgate.ticket.{claims.nonce}"
-    try:
-        return bool(await caches[shared].aadd(name, 1, lives_seconds))
-    except Exception as exc:  # each backend has errors of its own
-        logger.warning("ticket_cache_away cache=%r error=%r", shared, exc)
-        raise LogUnavailable(str(exc)) from exc
-
-
-class _Used:
-    """The used tickets of this process, each until it would be too old anyway."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # several loops may share a process
-        self._buckets: dict[int, set[int]] = {}  # by the minute of their end
-
-    def add(self, nonce: int, expires_at: float) -> bool:
-        """Remember a ticket; False where it is known, or no more can be known."""
-        minute = int(expires_at // _BUCKET_SECONDS)
-        with self._lock:
-            if minute not in self._buckets:
-                self._forget()
-                self._buckets[minute] = set()
-            if nonce in self._buckets[minute]:
-                return False
-            if sum(map(len, self._buckets.values())) >= MAX_REMEMBERED:
-                return False
-            self._buckets[minute].add(nonce)
-            return True
-
-    def _forget(self) -> None:
-        """Forget the tickets that are too old by now."""
-        now = int(time.time() // _BUCKET_SECONDS)
-        for minute in [minute for minute in self._buckets if minute < now]:
-            del self._buckets[minute]
-
-
-_used = _Used()

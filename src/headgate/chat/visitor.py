@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,7 @@ from headgate.live.ports import Sink
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Close, Code
 from headgate.protocol.fields import MAX_ROOMS
-from headgate.protocol.pushes import Error
+from headgate.protocol.pushes import Error, GoingAway
 
 __all__ = ["MAX_IN_FLIGHT", "Visitor", "denied", "seq_of"]
 
@@ -99,10 +99,16 @@ class Visitor:
         # The joined rooms by their slugs.
         self._rooms: dict[str, int] = {}
         self._arrived_at: float | None = None
+        self._attended = False  # whether a command is being carried out
+        # When to come back, in milliseconds, once the server has sent them away; and
+        # what is to be said of it to somebody who is not in yet.
+        self.back_in_ms: int | None = None
+        self._farewell: GoingAway | None = None
         # Whoever makes a visitor serves it: see `ended`.
         self.connection.task = asyncio.current_task()
         engine.node.add(self.connection)
         engine.standing.came(self.connection)
+        engine.visitors.add(self)
 
     @property
     def actor(self) -> Actor:
@@ -114,18 +120,23 @@ class Visitor:
         """Tell the project that somebody is in."""
         self._arrived_at = asyncio.get_running_loop().time()
         self.engine.teller.tell(handlers_of("connected"), self.actor)
+        if self.back_in_ms is not None:
+            self.go_away(self.back_in_ms, self._farewell)
 
     def say(self, message: Any) -> None:
         """Queue a reply or push for this client alone."""
         self.connection.put_message(message)
         self.engine.node.touch(self.connection)
 
+    def say_in_order(self, message: Any) -> None:
+        """Queue a reply or push that must not overtake a room's events."""
+        self.connection.put_in_order(message)
+        self.engine.node.touch(self.connection)
+
     def tell(self, push: Any) -> None:
         """Queue a push for this client alone, as its mode says it."""
-        frame = Shared(push).frame(self.connection.mode)
-        if frame is not None:
-            self.connection.put(frame)
-            self.engine.node.touch(self.connection)
+        self.connection.put_shared(Shared(push))
+        self.engine.node.touch(self.connection)
 
     # --- rooms ---
 
@@ -220,6 +231,7 @@ class Visitor:
             message = answer(verdict)
             if message is not None:
                 self.say(message)
+        self._leave_when_done()
 
     # --- limits ---
 
@@ -265,12 +277,17 @@ class Visitor:
             self._in_flight < MAX_IN_FLIGHT
             and self.connection.outbox.roomy
             and self._going_on is None
+            and not self.is_leaving
             and not self.connection.closed
         )
 
     async def ready_for_more(self) -> None:
         """Wait while this connection is not to be read."""
-        while self._going_on is not None and not self.connection.closed:
+        if not self.ready:
+            self.connection.heard_at = None  # until its next heartbeat
+        while (
+            self._going_on is not None or self.is_leaving
+        ) and not self.connection.closed:
             self._fewer.clear()
             await self._fewer.wait()
         while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
@@ -279,6 +296,39 @@ class Visitor:
         while not self.connection.outbox.roomy and not self.connection.closed:
             # Replies are never dropped, so whoever does not read them is not heard.
             await self.connection.outbox.room_in()
+
+    async def attend(self, hear: Callable[[str], Awaitable[None]], text: str) -> None:
+        """Have a frame heard once this connection may be read; it is begun then."""
+        await self.ready_for_more()
+        self._attended = True
+        try:
+            await hear(text)
+        finally:
+            self._attended = False
+            self._leave_when_done()
+
+    # --- ending ---
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the server has sent them away: nothing more is heard of them."""
+        return self.back_in_ms is not None
+
+    def go_away(self, back_in_ms: int, farewell: GoingAway | None) -> None:
+        """Send them away, once they are in; end when what they began is answered.
+
+        `farewell` is what is said of it, in a mode that has words for it.
+        """
+        self.back_in_ms, self._farewell = back_in_ms, farewell
+        if self._arrived_at is not None:
+            if farewell is not None:
+                self.say(farewell)
+            self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        begun = self._in_flight > 0 or self._attended
+        if self.is_leaving and not begun:
+            self.connection.end(Close.GOING_AWAY, None, after_what_waits=True)
 
     def ended(self) -> Close | None:
         """Return how to close after a `CancelledError`, if the connection was ended.
@@ -304,7 +354,8 @@ class Visitor:
             ended = code or self.connection.ending or NO_STATUS
             gone = handlers_of("disconnected")
             self.engine.teller.tell(gone, self.actor, int(ended), reason, seconds)
-        await self.engine.node.remove(self.connection)
+        self.engine.visitors.discard(self)
+        self.engine.node.remove(self.connection)
 
 
 def seq_of(verdict: Written | Known) -> int:

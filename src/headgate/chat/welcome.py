@@ -8,12 +8,12 @@ from headgate.chat.people import guest_token
 from headgate.chat.permissions import Rights
 from headgate.chat.tickets import WELCOME_TICKET_SECONDS, issue_ticket
 from headgate.chat.visitor import Visitor
-from headgate.protocol.fields import MAX_COMMAND_BYTES
+from headgate.protocol.fields import HEARTBEAT_SECONDS, MAX_COMMAND_BYTES
 from headgate.protocol.pushes import Limit, RoomJoined, Welcome
 
 __all__ = ["HEARTBEAT_MS", "limits_of", "room_joined", "welcome"]
 
-HEARTBEAT_MS = 25_000
+HEARTBEAT_MS = round(HEARTBEAT_SECONDS * 1000)
 
 
 def welcome(

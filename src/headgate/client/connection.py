@@ -120,7 +120,9 @@ class Connection:
                     if isinstance(push, Welcome):
                         self.heartbeat_seconds = max(push.heartbeat_ms / 1000, 0.1)
                         return push
-                    if isinstance(push, Answer) and push.error is not None:
+                    if isinstance(push, GoingAway):
+                        self._take_leave(push)
+                    elif isinstance(push, Answer) and push.error is not None:
                         self._refused_hello(push.error, answered=push.reply is not None)
         except TimeoutError:
             self.fail("no welcome in time")
@@ -137,8 +139,7 @@ class Connection:
                 if isinstance(incoming, Answer):
                     self._answered(incoming)
                 elif isinstance(incoming, GoingAway):
-                    self._back_at = self._clock() + incoming.reconnect_in_ms / 1000
-                    self.parting_ticket = incoming.ticket
+                    self._take_leave(incoming)
                 elif incoming is not None:
                     self._held_up = True
                     await on_push(incoming)
@@ -265,6 +266,11 @@ class Connection:
             waiting.set_exception(Lost(f"unreadable: {exc}"))
             self.fail(f"unreadable: {exc}")
 
+    def _take_leave(self, going: GoingAway) -> None:
+        """Note when to come back, and with which ticket; the close follows."""
+        self._back_at = self._clock() + going.reconnect_in_ms / 1000
+        self.parting_ticket = going.ticket
+
     def _refused_hello(self, error: Error, *, answered: bool) -> None:
         if not answered:
             self._last_error = error  # the close that follows says what it means
@@ -286,7 +292,8 @@ class Connection:
         elif error is not None and error.retry_after_ms is not None:
             wait = wait_seconds(error) or 0.0
         code = None if closed is None else closed.code
-        return Lost(reason, wait, close_code=code, error=error)
+        drawn = self._back_at is not None
+        return Lost(reason, wait, is_drawn=drawn, close_code=code, error=error)
 
     def _end(self, reason: str) -> None:
         self._ended = True

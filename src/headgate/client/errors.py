@@ -217,8 +217,9 @@ class NotSent(SendError):  # noqa: N818 - as above
 class Lost(Exception):  # noqa: N818 - an event of the inside, never an answer
     """The connection is gone and another is to be tried.
 
-    `retry_in_seconds` is the least time to wait, as the server asked; `close_code`
-    is how it closed, and `error` what it said last, where it did.
+    `retry_in_seconds` is the least time to wait, as the server asked; with `is_drawn`
+    it is the time itself, which the server drew for us alone. `close_code` is how it
+    closed, and `error` what it said last, where it did.
     """
 
     def __init__(
@@ -226,12 +227,14 @@ class Lost(Exception):  # noqa: N818 - an event of the inside, never an answer
         reason: str,
         retry_in_seconds: float = 0.0,
         *,
+        is_drawn: bool = False,
         close_code: int | None = None,
         error: Error | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_in_seconds = retry_in_seconds
+        self.is_drawn = is_drawn
         self.close_code = close_code
         self.error = error
 

@@ -27,6 +27,7 @@ from headgate.protocol.pushes import (
     Membership,
     Message,
     MessagesPage,
+    Presence,
     ReadMark,
     Reset,
     RoomChanged,
@@ -108,13 +109,23 @@ FromServer = (
     | LogPush
     | TypingSignal
     | ReadMark
+    | Presence
     | Gap
     | Reset
     | RoomChanged
     | Rooms
     | GoingAway
 )
-Push = LogPush | TypingSignal | ReadMark | Reset | RoomChanged | Rooms | RoomLost
+Push = (
+    LogPush
+    | TypingSignal
+    | ReadMark
+    | Presence
+    | Reset
+    | RoomChanged
+    | Rooms
+    | RoomLost
+)
 Reply = Saved | Joined | MessagesPage | Page | Done
 
 

@@ -216,7 +216,9 @@ class Link:
     async def _wait(self, lost: Lost) -> None:
         """Wait before the next connection."""
         delay = 0.0
-        if not self._at_once:
+        if lost.is_drawn:
+            delay = lost.retry_in_seconds  # spread already, and no failure
+        elif not self._at_once:
             delay = self._backoff.next_delay(lost.retry_in_seconds)
         self._at_once = False
         _log.warning("No connection: %s; next try in %.1f s", lost, delay)

@@ -22,6 +22,7 @@ from headgate.protocol.pushes import (
     Gap,
     Membership,
     Message,
+    Presence,
     ReadMark,
     Reset,
     RoomChanged,
@@ -97,7 +98,7 @@ class Visit:
             case Reset():
                 await inbox.space()
                 self._watching.in_order(push, fits=True)
-            case TypingSignal() | ReadMark():
+            case TypingSignal() | ReadMark() | Presence():
                 if await inbox.space(hurry) and push.room in self._watching:
                     inbox.put(push)
             case Rooms() | RoomChanged():

@@ -19,17 +19,34 @@ class AsgiSink:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._outbox: Outbox | None = None
+        self._sent = 1
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._task = asyncio.get_running_loop().create_task(self._write())
 
+    def write(self, frames: bytes) -> bool:  # noqa: ARG002 - the interface's
+        """Take nothing past the outbox: a task sends what is in it."""
+        return False
+
+    def takes(self, outbox: Outbox) -> bool:
+        """Return whether the outbox is below its limit."""
+        return outbox.roomy
+
     def flush(self, outbox: Outbox) -> None:
         """Wake the writing task."""
         self._outbox = outbox
-        if not self._task.done() and outbox.frames:
+        if not self._task.done() and not outbox.empty:
             self._idle.clear()
             self._wake.set()
+
+    def waiting(self) -> int:
+        """Return how many frames were sent before the one that is being sent."""
+        return 0 if self._idle.is_set() else self._sent
+
+    def abort(self) -> None:
+        """End the writing task: a `send` that does not return can only be left."""
+        self._task.cancel()
 
     async def drained(self) -> None:
         """Wait until the server took all, or the client is gone."""
@@ -46,9 +63,10 @@ class AsgiSink:
                 await self._wake.wait()
                 self._wake.clear()
                 outbox = self._outbox
-                while outbox is not None and outbox.frames:
+                while outbox is not None and not outbox.empty:
                     frame = outbox.take()
                     await self._send({"type": "websocket.send", "text": frame.text})
+                    self._sent += 1
                     outbox.took()
                 self._idle.set()
         except (OSError, RuntimeError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from headgate.limits.rates import Rate
 from headgate.live.frames import Frame, Mode, Shared, frame_of
 from headgate.live.outbox import Outbox
+from headgate.live.pace import Pace
 from headgate.live.ports import Sink
 from headgate.protocol.codec import plain_failure
 from headgate.protocol.codes import Close
@@ -19,11 +21,22 @@ class Watch:
     """A connection's place in one room.
 
     Nothing goes out before it is `begun`: the reply that tells of it comes first.
-    While `live`, the connection has been sent everything up to the room's head in
-    this process. Otherwise it is behind at `position`, and catch-up feeds it.
+    Everything up to `position` has been sent, or was told to be left out. A watch that
+    is `live` gets what follows with all others; one that is not is behind, or has a
+    `pace` of its own, and is fed.
     """
 
-    __slots__ = ("begun", "connection", "live", "position", "rights", "room_id")
+    __slots__ = (
+        "begun",
+        "connection",
+        "live",
+        "missed",
+        "pace",
+        "position",
+        "rights",
+        "room_id",
+        "wished",
+    )
 
     def __init__(
         self,
@@ -37,18 +50,27 @@ class Watch:
         self.position = position
         self.begun = False
         self.live = False
+        self.missed = False  # whether a signal was left out since it was live
+        self.pace: Pace | None = None
+        self.wished: Rate | None = None  # the pace that the client asked for
         # What the layer above decided about this person here; never read below it.
         self.rights = rights
+
+    @property
+    def ended(self) -> bool:
+        """Whether the room was left, or is watched anew from another place."""
+        return self.connection.watches.get(self.room_id) is not self
 
 
 class Connection:
     """A client as delivery sees it. Used on its event loop only."""
 
     __slots__ = (
-        "catching_up",
+        "behind",
         "closed",
         "dirty",
         "ending",
+        "heard_at",
         "mode",
         "outbox",
         "owner",
@@ -71,20 +93,18 @@ class Connection:
         self.owner = owner
         self.outbox = Outbox(outbox_max_bytes)
         self.watches: dict[int, Watch] = {}
-        self.catching_up: asyncio.Task[None] | None = None
-        # Whether it waits for the node's next flush.
+        # Those of its watches that are to be fed, in turn.
+        self.behind: dict[Watch, None] = {}
+        # Whether it waits for the next flush.
         self.dirty = False
         self.closed = False
+        # When something was heard of it last, on the loop's clock, if it sends
+        # heartbeats and is read; None: its silence says nothing.
+        self.heard_at: float | None = None
         # What serves it, cancelled when it is ended from the side; None where there
         # is nothing left to interrupt.
         self.task: asyncio.Task[Any] | None = None
         self.ending: Close | None = None
-
-    @property
-    def behind(self) -> Watch | None:
-        """A watch that catch-up is to feed, if there is one."""
-        watches = self.watches.values()
-        return next((w for w in watches if w.begun and not w.live), None)
 
     def put(self, frame: Frame) -> None:
         """Queue a frame that is for this connection alone."""
@@ -96,14 +116,17 @@ class Connection:
         if not self.closed:
             self.outbox.put(frame_of(message, self.mode))
 
-    def put_event(self, shared: Shared) -> bool:
-        """Queue an event, and return False where there is no room for it."""
-        if not self.outbox.roomy:
-            return False
+    def put_shared(self, shared: Shared) -> None:
+        """Queue a push as this connection's mode says it, in order with events."""
         frame = shared.frame(self.mode)
-        if frame is not None:
-            self.outbox.put(frame)
-        return True
+        if frame is not None and not self.closed:
+            self.outbox.put_in_order([frame], frame.size)
+
+    def put_in_order(self, message: Any) -> None:
+        """Queue a reply or push that must not overtake events, nor be overtaken."""
+        if not self.closed:
+            frame = frame_of(message, self.mode)
+            self.outbox.put_in_order([frame], frame.size)
 
     def end(
         self,
@@ -123,7 +146,7 @@ class Connection:
             self.outbox.take_all()
         if failure is not None:
             plain = self.mode is Mode.PLAIN
-            self.put_message(
+            self.put_in_order(
                 plain_failure(failure) if plain else Failure(reply=None, error=failure),
             )
         self.closed = True

@@ -33,6 +33,7 @@ class EventStreamSink:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._written = 1
         self.begun = False
         self.positions = Positions()
         self._said = ""  # the places that the client was told last
@@ -55,12 +56,29 @@ class EventStreamSink:
         if self._outbox is not None:
             self.flush(self._outbox)
 
+    def write(self, frames: bytes) -> bool:  # noqa: ARG002 - the interface's
+        """Take nothing past the outbox: a task writes what is in it."""
+        return False
+
+    def takes(self, outbox: Outbox) -> bool:
+        """Return whether the outbox is below its limit."""
+        return outbox.roomy
+
     def flush(self, outbox: Outbox) -> None:
         """Wake the writing task."""
         self._outbox = outbox
-        if self._task is not None and not self._task.done() and outbox.frames:
+        if self._task is not None and not self._task.done() and not outbox.empty:
             self._idle.clear()
             self._wake.set()
+
+    def waiting(self) -> int:
+        """Return how many writes were done before the one that is being done."""
+        return 0 if self._idle.is_set() else self._written
+
+    def abort(self) -> None:
+        """End the writing task: a `send` that does not return can only be left."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def drained(self) -> None:
         """Wait until the server took all, or the client is gone."""
@@ -78,8 +96,9 @@ class EventStreamSink:
                 await self._beat_until_woken()
                 self._wake.clear()
                 outbox = self._outbox
-                while outbox is not None and outbox.frames:
+                while outbox is not None and not outbox.empty:
                     await self._write(self._next(outbox))
+                    self._written += 1
                     outbox.took()
                 self._idle.set()
         except (OSError, RuntimeError):
@@ -109,7 +128,7 @@ class EventStreamSink:
         """Take pushes out of the outbox and return them as events."""
         parts: list[bytes] = []
         size = 0
-        while outbox.frames and size < _WRITE_BYTES:
+        while not outbox.empty and size < _WRITE_BYTES:
             push = outbox.take()
             parts.append(push.payload)
             size += push.size

@@ -50,13 +50,12 @@ def text_frame(payload: bytes) -> bytes:
 class Frame:
     """One payload with the forms in which sinks want it."""
 
-    __slots__ = ("_ready", "_text", "payload", "size")
+    __slots__ = ("_text", "payload", "size")
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.size = len(payload)
         self._text: str | None = None
-        self._ready: bytes | None = None
 
     @property
     def text(self) -> str:
@@ -67,10 +66,8 @@ class Frame:
 
     @property
     def ready(self) -> bytes:
-        """The payload in its WebSocket frame."""
-        if self._ready is None:
-            self._ready = text_frame(self.payload)
-        return self._ready
+        """The payload in its WebSocket frame; not kept, as it is joined with others."""
+        return text_frame(self.payload)
 
 
 class StreamPush(Frame):
@@ -123,6 +120,13 @@ class Shared:
         self._stream: Frame | None = None
         self._plain: Frame | None = None
         self._said_plainly = False
+
+    @property
+    def size(self) -> int:
+        """The bytes of the push as `headgate.v1` says it."""
+        if self._v1 is None:
+            self._v1 = frame_of(self.push)
+        return self._v1.size
 
     def frame(self, mode: Mode) -> Frame | None:
         """Return the frame for a mode, made at first use."""

@@ -1,46 +1,36 @@
 """The rooms of this process and who watches them.
 
-A room's `head` is the last event that its live watchers were sent. Events reach it
-as hints, from the journal, from heads that were compared, later from other
-processes. One that fits goes out at once; one from further on shows a hole, and the
-log is read up to it. So nothing is delivered past a hole, and nothing twice.
+A room's `head` is the last event that its watchers are sent. Events reach it as hints,
+from the journal, from other processes, from heads that were compared. One that fits
+goes out; one from further on shows a hole. What another process commits a moment before
+may come a moment after, so it is held for that moment; then the log is read up to it.
+So nothing is delivered past a hole, and nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from headgate.live.connection import Connection, Watch
+from headgate.live.connection import Watch
 from headgate.live.frames import Shared
+from headgate.live.pages import PAGE_EVENTS, PAGE_MAX_BYTES, RETRY_SECONDS, Pages
 from headgate.live.ports import Log, LogUnavailable
-from headgate.protocol.pushes import LogEvent
+from headgate.live.room import HubRoom, Outgoing
+from headgate.live.run import Said
+from headgate.live.signals import Signal
+from headgate.protocol.pushes import Deleted, Edited, LogEvent
 
-__all__ = ["Hub", "HubRoom"]
+__all__ = ["Hub"]
 
 logger = logging.getLogger("headgate.hub")
 
-PAGE = 200  # events read from the log at once
-RETRY_SECONDS = 1.0  # between reads while the log is away
-
-
-class HubRoom:
-    """A room with watchers in this process."""
-
-    __slots__ = ("epoch", "filling", "head", "noted", "room_id", "target", "watches")
-
-    def __init__(self, room_id: int) -> None:
-        self.room_id = room_id
-        self.epoch = ""
-        self.head = -1  # until the log told it
-        self.target = -1  # the furthest seq that is known to be committed
-        # A seq that the layer above notes here; at first the head, as what came
-        # before was not seen in this process.
-        self.noted = -1
-        self.watches: dict[Connection, Watch] = {}
-        self.filling: asyncio.Task[None] | None = None
+HOLD_SECONDS = 0.05  # for what fills a hole to come by itself
+MOST_HELD = 256  # events of a room that are held; past it the log is read at once
+# What the tails of all rooms may take; past it those of the quietest are forgotten.
+TAILS_MAX_BYTES = 64 * 1024 * 1024
 
 
 class Hub:
@@ -48,24 +38,36 @@ class Hub:
 
     Args:
         log: Where holes are filled from.
-        touched: Called with each connection that has something new in its outbox.
-        behind: Called with each watch whose connection could not take an event.
+        rooms: Where its rooms are kept.
+        pages: What else of the log is in memory.
+        out: What the rooms go out by.
         told: Called with each run of events of a room before it goes out.
+        went: Called with each watch that had begun and has ended.
+        watched: Called with a room's id when it has its first watch (True), and when
+            it has lost its last (False).
     """
 
     def __init__(
         self,
         log: Log,
+        rooms: dict[int, HubRoom],
+        pages: Pages,
+        out: Outgoing,
         *,
-        touched: Callable[[Connection], None],
-        behind: Callable[[Watch], None],
         told: Callable[[int, Sequence[LogEvent]], None],
+        went: Callable[[Watch], None],
+        watched: Callable[[int, bool], None],
     ) -> None:
-        self.rooms: dict[int, HubRoom] = {}
+        self.rooms = rooms
         self._log = log
-        self._touched = touched
-        self._behind = behind
+        self._pages = pages
+        self._out = out
         self._told = told
+        self._went = went
+        self._watched = watched
+        # The rooms with something in their tails, the quietest first.
+        self._tails: OrderedDict[int, int] = OrderedDict()
+        self._tails_bytes = 0
 
     async def open(self, room_id: int, seen: int = 0) -> HubRoom:
         """Return a room whose head is known; raises `LogUnavailable`.
@@ -76,7 +78,10 @@ class Hub:
         """
         asked = False
         while True:
-            room = self.rooms.setdefault(room_id, HubRoom(room_id))
+            room = self.rooms.get(room_id)
+            if room is None:
+                room = self.rooms[room_id] = HubRoom(room_id, self._out)
+                self._watched(room_id, True)  # before the head is asked for
             if room.head >= seen or (asked and room.head >= 0):
                 return room
             known = await self._log.head(room_id)
@@ -84,8 +89,7 @@ class Hub:
             if self.rooms.get(room_id) is not room:
                 continue  # forgotten meanwhile
             if room.head < 0:  # nobody else was faster
-                room.epoch = known.epoch
-                room.head = room.noted = known.head
+                room.begin(known.head, known.epoch)
             self._reach(room, max(room.target, known.head))
             if room.head < seen and room.filling is not None:
                 await asyncio.wait([room.filling])
@@ -100,22 +104,51 @@ class Hub:
 
         It gets what comes from now on once it is live.
         """
+        earlier = room.watches.get(watch.connection)
+        if earlier is not None:
+            self._end(earlier)
         room.watches[watch.connection] = watch
         watch.connection.watches[room.room_id] = watch
 
     def leave(self, watch: Watch) -> None:
         """Remove a watch, and the room with its last one."""
-        watch.connection.watches.pop(watch.room_id, None)
         room = self.rooms.get(watch.room_id)
+        if watch.connection.watches.get(watch.room_id) is watch:
+            del watch.connection.watches[watch.room_id]
+        watch.live = False
         if room is not None and room.watches.get(watch.connection) is watch:
             del room.watches[watch.connection]
+            self._end(watch)
             self._forget(room)
+
+    def finish(self, watch: Watch, last: Sequence[LogEvent]) -> None:
+        """Give a watch what is on its way and what comes last, and remove it.
+
+        `last` follows the room's head. Somebody who is behind is given nothing.
+        """
+        room = self.rooms.get(watch.room_id)
+        if room is not None and watch.live and room.tail.has(watch.position):
+            pushes = [*room.tail.events(watch.position), *map(Shared, last)]
+            room.deliver(watch.connection, Said.of(pushes, watch.connection.mode))
+        self.leave(watch)
+
+    def _end(self, watch: Watch) -> None:
+        watch.live = False
+        watch.connection.behind.pop(watch, None)
+        if watch.begun:
+            self._went(watch)
+        if watch.pace is not None:
+            watch.pace.end()
 
     def _forget(self, room: HubRoom) -> None:
         if not room.watches and self.rooms.get(room.room_id) is room:
             del self.rooms[room.room_id]
-            if room.filling is not None:
-                room.filling.cancel()
+            room.end()
+            self._pages.forget(room.room_id)
+            self._tails_bytes -= self._tails.pop(room.room_id, 0)
+            self._watched(room.room_id, False)
+
+    # --- events ---
 
     def publish(self, room_id: int, events: Sequence[LogEvent]) -> None:
         """Take committed events of a room, ascending."""
@@ -130,10 +163,55 @@ class Hub:
             new = [event for event in events if event.seq > room.head]
             if not new:
                 return
-        if new[0].seq == room.head + 1 and new[-1].seq == room.head + len(new):
-            self._fan_out(room, new)
+        fits = new[0].seq == room.head + 1 and new[-1].seq == room.head + len(new)
+        if fits and not room.held:
+            self._append(room, new)
         else:
-            self._reach(room, new[-1].seq)
+            self._hold(room, new)
+
+    def _append(self, room: HubRoom, events: Sequence[LogEvent]) -> None:
+        """Hand a run of events that fits to the room."""
+        self._told(room.room_id, events)
+        if self.rooms.get(room.room_id) is not room:
+            return  # the last who watched was removed by it
+        room.append(events)
+        for event in events:
+            if isinstance(event, Edited | Deleted):
+                room.tail.revise(event)
+                self._pages.revise(room.room_id, event)
+        self._bound_tails(room)
+
+    def _bound_tails(self, room: HubRoom) -> None:
+        """Keep all tails together below their bound: forget those of quiet rooms."""
+        self._tails_bytes -= self._tails.pop(room.room_id, 0)
+        self._tails[room.room_id] = room.tail.memory_bytes
+        self._tails_bytes += room.tail.memory_bytes
+        while self._tails_bytes > TAILS_MAX_BYTES and len(self._tails) > 1:
+            room_id, size_bytes = self._tails.popitem(last=False)
+            self._tails_bytes -= size_bytes
+            self.rooms[room_id].tail.clear()
+
+    def _hold(self, room: HubRoom, events: Sequence[LogEvent]) -> None:
+        """Keep events from beyond a hole, for what fills it to come."""
+        began = not room.held
+        for event in events:
+            room.held[event.seq] = event
+        room.target = max(room.target, events[-1].seq)
+        ready: list[LogEvent] = []
+        while room.head + len(ready) + 1 in room.held:
+            ready.append(room.held.pop(room.head + len(ready) + 1))
+        if ready:
+            self._append(room, ready)
+        if len(room.held) > MOST_HELD:
+            self._read_on(room)
+        elif began and room.held:
+            self._out.loop.call_later(HOLD_SECONDS, self._read_on, room)
+
+    def _read_on(self, room: HubRoom) -> None:
+        """Read what fills a hole, if there is still one."""
+        if room.held:
+            room.held.clear()
+            self._reach(room, room.target)
 
     def reach(self, room_id: int, head: int) -> None:
         """Take the hint that a room's log goes up to `head`."""
@@ -141,58 +219,25 @@ class Hub:
         if room is not None:
             self._reach(room, head)
 
-    def signal(
-        self,
-        room_id: int,
-        push: Any,
-        *,
-        to: Callable[[Connection], bool] | None = None,
-    ) -> None:
-        """Hand a push that may be lost to a room's watchers, or to some of them."""
-        room = self.rooms.get(room_id)
-        if room is None:
-            return
-        shared = Shared(push)
-        for connection, watch in room.watches.items():
-            if watch.live and (to is None or to(connection)):
-                connection.put_event(shared)
-                self._touched(connection)
-
-    def _fan_out(self, room: HubRoom, events: Sequence[LogEvent]) -> None:
-        """Send a run of events that fits to every live watcher."""
-        self._told(room.room_id, events)
-        before = room.head
-        room.head = events[-1].seq
-        room.target = max(room.target, room.head)
-        shared = [Shared(event) for event in events]
-        touched = self._touched
-        for connection, watch in room.watches.items():
-            if not watch.live:
-                continue
-            for sent, event in enumerate(shared):
-                if not connection.put_event(event):
-                    watch.live = False
-                    watch.position = before + sent
-                    self._behind(watch)
-                    break
-            touched(connection)
-
     def _reach(self, room: HubRoom, head: int) -> None:
         """Read the log up to `head`, unless that is under way."""
         room.target = max(room.target, head)
-        if room.filling is None and 0 <= room.head < room.target:
-            room.filling = asyncio.get_running_loop().create_task(self._fill(room))
+        known = self.rooms.get(room.room_id) is room
+        if known and room.filling is None and 0 <= room.head < room.target:
+            room.filling = self._out.loop.create_task(self._fill(room))
 
     async def _fill(self, room: HubRoom) -> None:
         """Bring a room up to its target from the log, however long the log is away."""
         try:
             while room.head < room.target:
                 try:
+                    self._out.meters.log_reads += 1
                     events = await self._log.events(
                         room.room_id,
                         room.head,
                         room.target,
-                        PAGE,
+                        PAGE_EVENTS,
+                        max_bytes=PAGE_MAX_BYTES,
                     )
                 except LogUnavailable:
                     logger.warning("fill_waits room=%d", room.room_id)
@@ -203,9 +248,17 @@ class Hub:
                     # true is what the log says.
                     room.target = room.head
                     return
-                self._fan_out(room, events)
+                self._append(room, events)
         finally:
             room.filling = None
+
+    # --- signals ---
+
+    def signal(self, room_id: int, signal: Signal) -> None:
+        """Hand a push that may be lost to those of a room's watchers it concerns."""
+        room = self.rooms.get(room_id)
+        if room is not None:
+            room.signal(signal)
 
     def live_watches(self, room_id: int) -> Iterable[Watch]:
         """Return the watches of a room, to look through."""

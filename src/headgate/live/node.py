@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from headgate.live.catch_up import catch_up
+from headgate.limits.rates import Rate
 from headgate.live.connection import Connection, Watch
-from headgate.live.hub import Hub, HubRoom
+from headgate.live.feeder import Feeder
+from headgate.live.flusher import Flusher
+from headgate.live.hub import Hub
+from headgate.live.meters import Meters
+from headgate.live.pace import Pace
+from headgate.live.pages import Pages
 from headgate.live.ports import Log
+from headgate.live.room import HubRoom, Outgoing
+from headgate.live.scheduler import Scheduler
+from headgate.live.stalls import Stalls
 from headgate.protocol.pushes import LogEvent, Reset
 
 __all__ = ["Node"]
 
-logger = logging.getLogger("headgate.node")
+
+def _ignore(_watch: Watch) -> None:
+    """Do nothing with a watch."""
 
 
 class Node:
-    """Watches, flushes and catches up the connections of one event loop.
+    """Watches, flushes and feeds the connections of one event loop.
 
     Args:
         log: The rooms' truth.
         resume_limit: How many events behind somebody may be and still be caught up.
         told: Called with each run of a room's events before it goes out.
+        came: Called with each watch that begins.
+        went: Called with each watch that had begun and has ended.
+        caught_up: Called with each watch that has missed signals and misses no more.
+        watched: Called with a room's id when it is watched here from now on (True),
+            and when it is no longer (False).
+
+    Attributes:
+        hub: The rooms.
+        connections: All that were added and not removed.
+        meters: What was counted.
     """
 
     def __init__(
@@ -33,28 +51,42 @@ class Node:
         *,
         resume_limit: int,
         told: Callable[[int, Sequence[LogEvent]], None],
+        came: Callable[[Watch], None] = _ignore,
+        went: Callable[[Watch], None] = _ignore,
+        caught_up: Callable[[Watch], None] = _ignore,
+        watched: Callable[[int, bool], None] = lambda _room_id, _begins: None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._log = log
+        loop = asyncio.get_running_loop()
         self._resume_limit = resume_limit
-        self._dirty: list[Connection] = []
+        self._came = came
+        self._loop = loop
         self.connections: set[Connection] = set()
-        self.hub = Hub(log, touched=self.touch, behind=self._catch_up, told=told)
+        self.meters = Meters()
+        self.scheduler = Scheduler(loop)
+        self._flusher = Flusher(self.scheduler)
+        rooms: dict[int, HubRoom] = {}
+        out = Outgoing(
+            loop, self.scheduler, self.meters, self._feed, self._flusher.touch
+        )
+        pages = Pages(log, self.meters)
+        self._feeder = Feeder(rooms, pages, out, caught_up=caught_up)
+        self._stalls = Stalls(loop, self.scheduler, self.connections, self.meters)
+        self.hub = Hub(log, rooms, pages, out, told=told, went=went, watched=watched)
 
     def add(self, connection: Connection) -> None:
         """Take a connection in."""
         self.connections.add(connection)
 
-    async def remove(self, connection: Connection) -> None:
-        """Let a connection go, with its watches and its catch-up."""
+    def remove(self, connection: Connection) -> None:
+        """Let a connection go, with its watches."""
         connection.closed = True
         self.connections.discard(connection)
         for watch in list(connection.watches.values()):
             self.hub.leave(watch)
-        task = connection.catching_up
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+
+    def touch(self, connection: Connection) -> None:
+        """Note that a connection has something in its outbox; flush it soon."""
+        self._flusher.touch(connection)
 
     # --- watching ---
 
@@ -73,7 +105,7 @@ class Node:
         after: int | None,
         epoch: str | None,
         visible_from: int,
-        rights: Any,
+        rights: object,
     ) -> Reset | None:
         """Begin to watch: from now, or after a seq seen earlier.
 
@@ -98,59 +130,39 @@ class Node:
         self.hub.watch(room, watch)
         return reset
 
+    def pace(self, watch: Watch, rate: Rate | None) -> None:
+        """Let no more events go out to a watch than that, and tell what is left out.
+
+        None: all of them. The same pace again changes nothing.
+        """
+        room = self.hub.rooms.get(watch.room_id)
+        if room is None or rate == (watch.pace and watch.pace.rate):
+            return
+        if watch.pace is not None:
+            watch.pace.end()
+        if rate is None:
+            watch.pace = None
+        else:
+            watch.pace = Pace(rate, self._loop.time())
+            watch.live = False
+        self._feed(watch)
+
     def go(self, connection: Connection, room_id: int) -> None:
         """Let a new watch's events flow, once its reply is in the outbox."""
         watch = connection.watches.get(room_id)
-        room = self.hub.rooms.get(room_id)
-        if watch is None or room is None:
+        if watch is None or watch.begun:
             return
         watch.begun = True
-        if watch.position >= room.head:
+        room = self.hub.rooms[room_id]
+        if watch.position >= room.head and watch.pace is None:
             watch.live = True
         else:
-            self._catch_up(watch)
+            self._feed(watch)
+        self._came(watch)
 
-    def _catch_up(self, watch: Watch) -> None:
-        connection = watch.connection
-        if connection.catching_up is None and not connection.closed:
-            feeding = catch_up(connection, self.hub, self._log, self.touch)
-            task = self._loop.create_task(feeding)
-            connection.catching_up = task
-            task.add_done_callback(lambda done: self._caught_up(connection, done))
+    def _feed(self, watch: Watch) -> None:
+        self._feeder.feed(watch)
 
-    def _caught_up(self, connection: Connection, task: asyncio.Task[None]) -> None:
-        connection.catching_up = None
-        if not task.cancelled() and task.exception() is not None:
-            self._loop.call_exception_handler(
-                {"message": "catch-up failed", "exception": task.exception()},
-            )
-            return
-        # One may have fallen behind between the task's last look and its end.
-        behind = connection.behind
-        if behind is not None and not task.cancelled():
-            self._catch_up(behind)
-
-    # --- flushing ---
-
-    def touch(self, connection: Connection) -> None:
-        """Note that a connection has something in its outbox; flush it soon.
-
-        All that is put within one turn of the loop leaves in one write.
-        """
-        if not connection.dirty:
-            connection.dirty = True
-            if not self._dirty:
-                self._loop.call_soon(self._flush)
-            self._dirty.append(connection)
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
-            connection.dirty = False
-            if connection.closed:
-                continue
-            try:
-                connection.sink.flush(connection.outbox)
-            except Exception:  # one client's fault is not its neighbours'
-                logger.exception("flush_failed")
-                connection.outbox.abandon()
+    def close(self) -> None:
+        """Stop what works by itself."""
+        self._stalls.close()

@@ -38,10 +38,13 @@ class Log(Protocol):
         after: int,
         to: int,
         limit: int,
+        *,
+        max_bytes: int,
     ) -> Sequence[LogEvent]:
         """Return at most `limit` events after one seq, up to and including another.
 
-        Ascending, without holes; shorter than asked only at the end of the log.
+        Ascending, without holes. Shorter than asked at the end of the log, or where
+        the texts have about `max_bytes`; with at least one event where there is one.
         Raises `LogUnavailable`.
         """
 
@@ -49,12 +52,32 @@ class Log(Protocol):
 class Sink(Protocol):
     """The way out to one client. Owned by one connection, used on its loop."""
 
+    def write(self, frames: bytes) -> bool:
+        """Take WebSocket frames at once, past an outbox in which nothing waits.
+
+        False where it cannot: either the outbox is the way (`takes`), or the client
+        does not read.
+        """
+
+    def takes(self, outbox: Outbox) -> bool:
+        """Return whether events may be put into the outbox now."""
+
     def flush(self, outbox: Outbox) -> None:
         """Take from the outbox what can be written now; the rest stays.
 
         Never blocks. A sink that could not take all takes the rest by itself later,
-        and calls the outbox's `took` each time.
+        and calls the outbox's `took` each time, also when it has waited with nothing
+        in the outbox.
         """
+
+    def waiting(self) -> int:
+        """Return 0 if nothing waits for the client to read.
+
+        Otherwise a number that is another one when something has gone out.
+        """
+
+    def abort(self) -> None:
+        """Cut the client off, without a word: nothing goes out to it."""
 
     async def drained(self) -> None:
         """Wait until the server has all that was put, or the client is gone."""

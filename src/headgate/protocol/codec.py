@@ -26,6 +26,7 @@ from headgate.protocol.fields import (
     MAX_DATA_BYTES,
     MAX_DATA_DEPTH,
     MAX_INTEGER,
+    PACE_PATTERN,
     ROOM_PATTERN,
     RULES,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "decode_plain",
     "encode",
     "error",
+    "is_pace",
     "is_room_slug",
     "plain_failure",
 ]
@@ -60,6 +62,7 @@ _MAX_SAID = 150  # characters of msgspec's words, which may repeat the client's
 _MISSING = re.compile(r"Object missing required field `(\w+)`").fullmatch
 _PATH = re.compile(r"(?:`key` in )?`\$\.?([^`]*)`").fullmatch
 _is_room_slug = re.compile(ROOM_PATTERN).match
+_is_pace = re.compile(PACE_PATTERN).match
 
 
 class BadCommand(Exception):  # noqa: N818 - it is an answer, not a fault of ours
@@ -94,6 +97,11 @@ def plain_failure(failure: Error) -> PlainFailure:
 def is_room_slug(slug: str) -> bool:
     """Return whether a string can name a room."""
     return _is_room_slug(slug) is not None
+
+
+def is_pace(text: str) -> bool:
+    """Return whether a text is a pace, such as `5/s`."""
+    return _is_pace(text) is not None
 
 
 def decode_command(payload: str) -> Command:

@@ -44,6 +44,7 @@ class Close(IntEnum):
     UNAVAILABLE = 4002
     IDENTITY_CHANGED = 4003
     TICKET_REFUSED = 4004
+    TOO_SLOW = 4008
     GOING_AWAY = 4012
     CONNECT_LIMITED = 4013
     BAD_COMMANDS = 4500
@@ -191,6 +192,7 @@ CLOSE_TEXTS: dict[Close, str] = {
     Close.UNAVAILABLE: "The server cannot serve this connection just now.",
     Close.IDENTITY_CHANGED: "Come back and show who you are.",
     Close.TICKET_REFUSED: "Come back with a new ticket.",
+    Close.TOO_SLOW: "Nothing was taken, or heard, for too long.",
     Close.GOING_AWAY: "The server is going away.",
     Close.CONNECT_LIMITED: "Too many connections.",
     Close.BAD_COMMANDS: "Too many bad commands.",

@@ -20,6 +20,7 @@ from headgate.protocol.fields import (
     Format,
     GuestName,
     Kind,
+    Pace,
     PageSize,
     Priority,
     RoomSlug,
@@ -64,6 +65,7 @@ class Hello(Command, tag="hello"):
     `guest` is the `guest` of an earlier welcome; `name` the name a guest wants.
     `resume` maps a room to the last seq seen there, alone or with its epoch.
     `pending` maps a room to client_ids that were sent but never answered.
+    `pace` is what the client wants at most of each of these rooms.
     """
 
     ticket: Annotated[str, Meta(max_length=2048)] | None = None
@@ -75,14 +77,19 @@ class Hello(Command, tag="hello"):
         Meta(max_length=MAX_ROOMS),
     ] = {}
     agent: Annotated[str, Meta(max_length=100)] | None = None
+    pace: Pace | None = None
 
 
 class Join(Command, tag="join"):
-    """Watch a room: from now, or with `after` from that seq on."""
+    """Watch a room: from now, or with `after` from that seq on.
+
+    With a `pace`, events that come faster are left out, and told as a `gap`.
+    """
 
     room: RoomSlug
     after: Seq | None = None
     epoch: str | None = None
+    pace: Pace | None = None
 
 
 class Leave(Command, tag="leave"):

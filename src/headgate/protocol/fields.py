@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 __all__ = [
+    "HEARTBEAT_SECONDS",
     "MAX_CLIENT_ID",
     "MAX_COMMAND_BYTES",
     "MAX_DATA_BYTES",
@@ -20,6 +21,8 @@ __all__ = [
     "MAX_PAGE",
     "MAX_PENDING",
     "MAX_ROOMS",
+    "PACE_PATTERN",
+    "PACE_RULE",
     "ROOM_PATTERN",
     "ROOM_RULE",
     "RULES",
@@ -29,6 +32,7 @@ __all__ = [
     "Format",
     "GuestName",
     "Kind",
+    "Pace",
     "PageSize",
     "Priority",
     "RoomSlug",
@@ -45,6 +49,7 @@ MAX_GUEST_NAME = 40  # characters
 MAX_PAGE = 200  # entries in one page of history
 MAX_PENDING = 50  # client_ids asked about per room in hello
 MAX_ROOMS = 100  # rooms that one connection may join
+HEARTBEAT_SECONDS = 25.0  # between a client's pings; proxies cut idle ones at 30 to 60
 UNREAD_CAP = 100  # unread counts stop here
 
 # Python lets `$` match before a last newline; the look-ahead forbids it there too.
@@ -52,6 +57,13 @@ ROOM_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)"
 ROOM_RULE = (
     "a room's name has 1 to 64 letters, digits, '_', '.' or '-' "
     "and begins with a letter or digit"
+)
+PACE_PATTERN = (
+    r"^[1-9][0-9]{0,5}/([1-9][0-9]{0,3})?(s|min|h)(:[1-9][0-9]{0,5})?$(?!\n)"
+)
+PACE_RULE = (
+    "so many events in a period: a number, a slash and a period, and how many may come "
+    "at once after a colon: `5/s`, `60/min:10`; periods are s, min and h"
 )
 _KIND_RULE = "`text`, or `x-` and 1 to 30 lower case letters, digits or '-'"
 
@@ -61,6 +73,7 @@ RULES = {
     "resume": ROOM_RULE,
     "pending": ROOM_RULE,
     "kind": _KIND_RULE,
+    "pace": PACE_RULE,
 }
 
 RoomSlug = Annotated[
@@ -95,6 +108,14 @@ Kind = Annotated[
     Meta(
         pattern=r"^(text|x-[a-z0-9-]{1,30})$(?!\n)",
         description=_KIND_RULE,
+    ),
+]
+Pace = Annotated[
+    str,
+    Meta(
+        pattern=PACE_PATTERN,
+        max_length=24,
+        description=PACE_RULE,
     ),
 ]
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]

@@ -16,6 +16,7 @@ __all__ = [
     "EVENTS",
     "PUSHES",
     "REPLIES",
+    "SIGNALS",
     "Author",
     "Deleted",
     "Done",
@@ -37,6 +38,7 @@ __all__ = [
     "PlainReset",
     "PlainSaved",
     "PlainSpan",
+    "Presence",
     "ReadMark",
     "Reset",
     "RoomChanged",
@@ -278,6 +280,21 @@ class ReadMark(Struct, kw_only=True, tag_field="push", tag="read"):
     seq: int
 
 
+class Presence(
+    Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="presence"
+):
+    """Who is in a room: all who are `here`, or who `joined` and `left` (by id) since.
+
+    Where it is `off` there are too many to be told, until there is a `here` again.
+    """
+
+    room: str
+    here: list[Author] | None = None
+    joined: list[Author] = []
+    left: list[str] = []
+    off: bool = False
+
+
 class Gap(Struct, kw_only=True, tag_field="push", tag="gap"):
     """Events left out on purpose, there to be fetched with `history`."""
 
@@ -386,11 +403,13 @@ class PlainReset(Struct, kw_only=True):
 
 LogEvent = Message | Edited | Deleted | Membership
 EVENTS = (Message, Edited, Deleted, Membership)
+SIGNALS = TypingSignal | ReadMark  # that one process hands to another
 PUSHES = (
     Welcome,
     *EVENTS,
     TypingSignal,
     ReadMark,
+    Presence,
     Gap,
     Reset,
     RoomChanged,

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 from headgate.asgi import with_chat
-from headgate.server.health import Health
+from headgate.server.health import Health, last_answer
 
 __all__ = ["Application", "build_application", "with_health"]
 
@@ -22,13 +22,19 @@ def build_application() -> Application:
 
 
 def with_health(application: Application, health: Health) -> Application:
-    """Return the application with `/healthz` and `/readyz` before it."""
+    """Return the application with `/healthz` and `/readyz` before it.
+
+    While the server drains, each answer is the last on its connection: a proxy that
+    keeps connections open goes elsewhere with its next request.
+    """
 
     async def healthy(
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
+        if scope["type"] == "http" and health.draining:
+            send = last_answer(send)
         if scope["type"] == "http" and scope["path"] in health.paths:
             await health(scope, receive, send)
         else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-__all__ = ["Health"]
+__all__ = ["Health", "last_answer"]
+
+Message = MutableMapping[str, Any]
 
 
 class Health:
@@ -21,9 +23,9 @@ class Health:
 
     async def __call__(
         self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
     ) -> None:
         """Answer one request."""
         await receive()
@@ -37,3 +39,17 @@ class Health:
         status = {"status": 200 if ready else 503, "headers": headers}
         await send({"type": "http.response.start", **status})
         await send({"type": "http.response.body", "body": body})
+
+
+def last_answer(
+    send: Callable[[Message], Awaitable[None]],
+) -> Callable[[Message], Awaitable[None]]:
+    """Return a `send` whose answer ends its connection (RFC 9112, section 9.6)."""
+
+    async def ending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", []), (b"connection", b"close")]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return ending

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ __all__ = [
 
 _MAX_PORT = 65535
 _MOST_PROXIES = 20
+_MOST_WORKERS = 64
+_LONGEST_DRAIN_SECONDS = 3600.0
 DEFAULT_DATA = Path("headgate-data")
 _is_app = re.compile(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*(\.\w+)*").fullmatch
 
@@ -54,6 +57,9 @@ class ServeOptions:
     limits: tuple[tuple[str, str], ...] = ()
     redis: str | None = None
     trusted_proxies: int | None = None  # as the environment says
+    workers: int = 1
+    drain_seconds: float = 30.0
+    metrics: bool = False
     app: str | None = None
     project: bool = False
 
@@ -81,6 +87,9 @@ class ServeOptions:
             limits=tuple(given.limit or ()),
             redis=given.redis,
             trusted_proxies=given.trusted_proxies,
+            workers=given.workers,
+            drain_seconds=given.drain_seconds,
+            metrics=given.metrics,
             app=given.app,
             project=given.project,
         )
@@ -139,7 +148,25 @@ def add_serve_arguments(
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     add("--port", type=_port, default=8000, help="0 picks a free one (%(default)s)")
-    add("--workers", type=_workers, default=1, metavar="N", help="only 1 is built yet")
+    add(
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help="processes that serve, on one socket (%(default)s)",
+    )
+    add(
+        "--drain-seconds",
+        type=_drain_seconds,
+        default=30.0,
+        metavar="S",
+        help="how long the end may take, when it is told to stop (%(default)g)",
+    )
+    add(
+        "--metrics",
+        action="store_true",
+        help="show what is measured at /metrics, for Prometheus, to this network",
+    )
     if project:
         _add_ruled(parser, "--guests", "--no-guests", "--origin", "--limit")
         _add_ruled(parser, "--redis", "--trusted-proxies")
@@ -262,9 +289,26 @@ def _limit(text: str) -> tuple[str, str]:
 
 
 def _workers(text: str) -> int:
-    if text != "1":
-        raise argparse.ArgumentTypeError("only 1 process is built yet.")
-    return 1
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_WORKERS))
+    if not digits or not 1 <= int(text) <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of processes from 1 to {_MOST_WORKERS}.",
+        )
+    if int(text) > 1 and sys.platform == "win32":
+        raise argparse.ArgumentTypeError("several processes need a Unix; give 1.")
+    return int(text)
+
+
+def _drain_seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 1.0 <= found <= _LONGEST_DRAIN_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds from 1 to {_LONGEST_DRAIN_SECONDS:g}.",
+        )
+    return found
 
 
 def _proxies(text: str) -> int:

@@ -1,59 +1,180 @@
-"""`headgate serve`: from options to a running server and an orderly end."""
+"""`headgate serve`: from options to a running server and an orderly end.
+
+One process serves by itself. With `--workers` this one gets all ready, and then starts
+and watches those that serve: each of them comes through here too, as a worker.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import asyncio
 import gc
 import logging
 import os
-import signal
-import socket
 import sys
 import warnings
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from socket import socket
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from headgate.protocol.fields import MAX_FRAME_BYTES
-from headgate.server.exits import EXIT_ADDRESS, EXIT_PROJECT, CannotStart
+from headgate.server.exits import CannotStart
 from headgate.server.health import Health
+from headgate.server.listening import BACKLOG, address_of, bind, listen
+from headgate.server.metrics_setup import check_extra, folder_here, shared_folder
 from headgate.server.options import ServeOptions
 from headgate.server.setup import make_demo_rooms, set_up
+from headgate.server.worker import Worker, worker_here
+from headgate.server.workers import Supervisor, command_line
+
+if TYPE_CHECKING:
+    from headgate.server.chat_server import ChatServer
+    from headgate.server.metrics import Metrics
 
 __all__ = ["serve"]
 
 PING_SECONDS = 25.0  # between keepalive pings; proxies cut idle connections at 30 to 60
 PONG_SECONDS = 20.0  # a client that does not answer by then is gone
-SHUTDOWN_SECONDS = 10  # for requests and connections to end by themselves
+# For what is left when the drain is over, and everybody has gone or was cut off.
+SHUTDOWN_SECONDS = 1
 
 
 def serve(options: ServeOptions) -> int:
     """Run the server until it is told to stop, and return the exit code."""
-    project = options.project or options.app is not None
     # WhiteNoise streams files, and Django reads them whole, in a thread, under ASGI:
     # right for files as small as the page's, so nobody needs to be warned.
     warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")
     try:
-        with _listen(options.host, options.port) as listening:
-            application = _projects(options) if project else _stand_alone(options)
+        if options.metrics:
+            check_extra()  # before anything is made
+        worker = worker_here(os.environ)
+        if worker is not None:
+            return _work(options, worker)
+        with closing(bind(options.host, options.port)) as listening:
+            if options.workers > 1:
+                return _supervise(options, listening)
+            application = _application(options)
             if options.demo:
                 make_demo_rooms()
-            _run(application, options.host, listening, lifespan=project)
+            where = address_of(listening, options.host)
+            _run(
+                application,
+                options,
+                listening,
+                number=1,
+                on_listening=lambda _: _tell(where),
+                second_signal=True,
+            )
     except CannotStart as exc:
         print(f"headgate: {exc}", file=sys.stderr)
         return exc.code
     return 0
 
 
-def _stand_alone(options: ServeOptions) -> Any:
+def _tell(where: str) -> None:
+    print(f"Headgate listening on {where}", flush=True)
+
+
+# --- several processes ---
+
+
+def _work(options: ServeOptions, worker: Worker) -> int:
+    """Serve as one of several, on the socket that they share."""
+    with worker.listening, worker.control:
+        application = _application(options, worker=worker.number)
+        _run(
+            application,
+            options,
+            worker.listening,
+            number=worker.number,
+            on_listening=worker.is_listening,
+            # The supervisor's word counts: an init system may send its signal to all
+            # processes of a service, and the supervisor tell of it, too.
+            second_signal=False,
+        )
+    return 0
+
+
+def _supervise(options: ServeOptions, listening: socket) -> int:
+    """Get all ready, once; then start workers and watch them."""
+    command_line()  # that there is none shows before anything is made
+    _application(options)
+    if options.demo:
+        make_demo_rooms()
+    _warn_without_redis(options.workers)
+    listen(listening, options.host)
+    where = address_of(listening, options.host)
+
+    shows_metrics = _shows_metrics(options)
+
+    async def supervise() -> int:
+        supervisor = Supervisor(
+            listening,
+            count=options.workers,
+            drain_seconds=options.drain_seconds,
+            on_listening=lambda: _tell(where),
+        )
+        return await supervisor.run()
+
+    with ExitStack() as stack:
+        if shows_metrics:
+            stack.enter_context(shared_folder())
+        return asyncio.run(supervise())
+
+
+def _warn_without_redis(count: int) -> None:
+    """Say on stderr what holds for each process alone."""
+    from headgate.chat.conf import conf
+
+    if conf().REDIS is None:
+        print(
+            f"headgate: {count} processes serve, and no Redis joins them. Each by "
+            f"itself counts limits, so that somebody may do up to {count} times as "
+            "much, counts open connections, remembers which tickets were used, and "
+            "tells who is there and who is typing. Messages of another process come up "
+            "to 1 s late; none is lost. To join them, give --redis, or set REDIS in a "
+            "project's HEADGATE.",
+            file=sys.stderr,
+        )
+
+
+def _shows_metrics(options: ServeOptions) -> bool:
+    """Return whether there is `/metrics`, by the option or the settings.
+
+    Raises:
+        CannotStart: There is to be, and what it needs is not installed.
+    """
+    from headgate.chat.conf import conf
+
+    if not (options.metrics or conf().METRICS):
+        return False
+    check_extra()
+    return True
+
+
+# --- the application ---
+
+
+def _application(options: ServeOptions, *, worker: int | None = None) -> Any:
+    """Return what is served, the stand-alone server's or a project's own.
+
+    `worker` is the number of the worker that this process is, if it is one.
+    """
+    if options.project or options.app is not None:
+        return _projects(options)
+    return _stand_alone(options, worker)
+
+
+def _stand_alone(options: ServeOptions, worker: int | None) -> Any:
     """Set the stand-alone server up and return its application."""
+    who = "" if worker is None else f" worker={worker}"
     logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        format=f"%(asctime)s %(levelname)s %(name)s{who} %(message)s",
         level=logging.WARNING,
     )
-    set_up(options, serving=True)
+    set_up(options, serving=True, worker=worker is not None)
     # Imported when Django is set up.
     from headgate.server.asgi import build_application
 
@@ -65,55 +186,62 @@ def _projects(options: ServeOptions) -> Any:
     from headgate.server.project import application_setting, project_application
 
     if options.project:
-        return project_application(options.app or application_setting())
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string is what belongs there
-    return project_application(options.app or "")
+        application = project_application(options.app or application_setting())
+    else:
+        # A string is what belongs there.
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        application = project_application(options.app or "")
+    _note_processes(options.workers)
+    return application
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address; a port that is taken shows here."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as exc:
-        listening.close()
-        raise _cannot_listen(host, port, exc) from exc
-    return listening
+def _note_processes(count: int) -> None:
+    """Have a project's settings say how many processes serve, if they know of fewer."""
+    from django.conf import settings
+    from django.core.signals import setting_changed
+
+    given = getattr(settings, "HEADGATE", {})
+    if given.get("PROCESSES", 1) < count:
+        told = {**given, "PROCESSES": count}
+        settings.HEADGATE = told
+        setting_changed.send(sender=None, setting="HEADGATE", value=told, enter=True)
 
 
-def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
-    """Return what to tell, by the kind of error."""
-    what = {
-        errno.EADDRINUSE: f"Port {port} on {host} is taken. Stop what uses it, or "
-        "choose another with --port (0 picks a free one).",
-        errno.EACCES: f"Port {port} is reserved. Choose one from 1024 on with "
-        "--port, or put a web server in front.",
-    }.get(
-        exc.errno or 0,
-        f"Cannot listen on {host}: {exc}. Choose an address of this machine "
-        "with --host.",
-    )
-    return CannotStart(what, EXIT_ADDRESS)
+# --- serving ---
 
 
 def _run(
     application: Any,
-    host: str,
-    listening: socket.socket,
+    options: ServeOptions,
+    listening: socket,
     *,
-    lifespan: bool,
+    number: int,
+    on_listening: Callable[[ChatServer], None],
+    second_signal: bool,
 ) -> None:
     # Imported when Django is set up.
     from headgate.server.asgi import with_health
+    from headgate.server.chat_server import ChatServer
     from headgate.server.websocket_protocol import ChatWebSocketProtocol
+
+    metrics: Metrics | None = None
+    if _shows_metrics(options):
+        from headgate.server.metrics import Metrics, with_metrics
+
+        metrics = Metrics(number, folder_here(os.environ))
+        application = with_metrics(application, metrics)
+
+    def listens(server: ChatServer) -> None:
+        if metrics is not None:
+            metrics.start()
+        on_listening(server)
 
     _spare_the_collector()
     health = Health()
+    project = options.project or options.app is not None
     config = uvicorn.Config(
         with_health(application, health),
-        host=host,
+        host=options.host,
         port=listening.getsockname()[1],
         http="httptools",
         ws=ChatWebSocketProtocol,
@@ -121,15 +249,22 @@ def _run(
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
-        lifespan="auto" if lifespan else "off",  # the chat itself needs none
+        lifespan="auto" if project else "off",  # the chat itself needs none
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_level="warning",
-        backlog=2048,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    _ChatServer(config, health).run(sockets=[listening])
+    server = ChatServer(
+        config,
+        health,
+        on_listening=listens,
+        drain_seconds=options.drain_seconds,
+        second_signal=second_signal,
+    )
+    server.run(sockets=[listening])
 
 
 def _spare_the_collector() -> None:
@@ -142,51 +277,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-class _ChatServer(uvicorn.Server):
-    """uvicorn with our one line, our signals, and the journal's orderly end."""
-
-    def __init__(self, config: uvicorn.Config, health: Health) -> None:
-        super().__init__(config)
-        self._health = health
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say where, once connections are taken."""
-        host, port = self.config.host, self.config.port
-        try:
-            # Two servers may bind one port; the second to listen may not. uvloop
-            # would say nothing of that.
-            for listening in sockets or ():
-                listening.listen(self.config.backlog)
-        except OSError as exc:
-            raise _cannot_listen(host, port, exc) from exc
-        try:
-            await super().startup(sockets)
-        except SystemExit as exc:  # so uvicorn says it, after logging why
-            raise CannotStart(
-                "The application refused to start: its lifespan failed.", EXIT_PROJECT
-            ) from exc
-        shown = f"[{host}]" if ":" in host else host
-        print(f"Headgate listening on http://{shown}:{port}", flush=True)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close connections with 1012, then write what was accepted."""
-        from headgate.chat.engine import close_engine
-        from headgate.chat.http.stream_end import end_streams
-
-        self._health.draining = True
-        end_streams()
-        await super().shutdown(sockets)
-        await close_engine()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Stop on SIGTERM and SIGINT; unlike uvicorn, end with exit code 0."""
-        signals = (signal.SIGTERM, signal.SIGINT)
-        before = {each: signal.signal(each, self.handle_exit) for each in signals}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)

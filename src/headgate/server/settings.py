@@ -93,6 +93,9 @@ def _chat_settings(options: ServeOptions) -> dict[str, Any]:
         found["REDIS"] = options.redis
     if options.trusted_proxies is not None:
         found["TRUSTED_PROXIES"] = options.trusted_proxies
+    if options.workers > 1:
+        # The environment may know of more, such as those of another machine.
+        found["PROCESSES"] = max(options.workers, found.get("PROCESSES", 1))
     return found
 
 

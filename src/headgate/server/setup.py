@@ -29,26 +29,30 @@ _MIGRATING = 0x6865_6164_6761_7465  # "headgate": names our lock among a server'
 DEMO_ROOMS = {"general": "General", "help": "Help", "random": "Random"}
 
 
-def set_up(options: ServeOptions, *, serving: bool = False) -> None:
+def set_up(
+    options: ServeOptions, *, serving: bool = False, worker: bool = False
+) -> None:
     """Make the data folder and the key, configure Django, migrate the database.
 
     With `serving` it is kept what the limits are; without, they are those of the server
     that was started here last. Whom its processes refuse, they report in the data
-    folder, if in files at all.
+    folder, if in files at all. A `worker` finds all done, and looks whether it is: it
+    may be of a newer version than its supervisor.
     """
     _make_folder(options.data)
     os.environ.setdefault(VARIABLE, str(options.data.absolute() / "limits"))
     with _one_at_a_time(options.data):
         key = _secret_key(options.data)
         found = build_settings(options, key)
-        if serving:
+        if serving and not worker:
             _note_served(options.data, found["HEADGATE"])
-        else:
+        elif not serving:
             found["HEADGATE"] |= served_settings(options.data)
         settings.configure(**found)
         django.setup()
         with telling_of_the_database():
-            _migrate()
+            if not worker or _is_behind():
+                _migrate()
 
 
 def make_demo_rooms() -> None:
@@ -157,6 +161,15 @@ def telling_of_the_database() -> Iterator[None]:
         with contextlib.suppress(ImproperlyConfigured):
             if not connection.in_atomic_block:  # as in a project's tests
                 connection.close()
+
+
+def _is_behind() -> bool:
+    """Return whether there are migrations that were not run."""
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _migrate() -> None:

@@ -265,7 +265,7 @@ def one_too_far(self: Positions, room: str, seq: int, epoch: str | None = None) 
 
 
 def all_places_at_once(self: EventStreamSink, outbox: Any) -> bytes:
-    for push in outbox.frames:
+    for push in outbox.stream:
         if isinstance(push, StreamPush) and push.room is not None:
             self.positions.move(push.room, push.seq, push.epoch)
     places = str(self.positions).encode()

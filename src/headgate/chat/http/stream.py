@@ -17,6 +17,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 
+from headgate.chat.admission import Crowded
 from headgate.chat.arrivals import Arrival, address_of
 from headgate.chat.asgi_server import warn_without_flow_control
 from headgate.chat.authenticators import NotAuthenticated
@@ -147,6 +148,16 @@ class _Stream:
         asked = read_request(request)
         origin = request.headers.get("Origin", "")
         _check(await self.arrival.by_address(), self.arrival)
+        try:
+            async with engine().admission.turn():
+                await self._let_in(asked, origin)
+        except Crowded as crowd:
+            raise Refusal(
+                error(Code.UNAVAILABLE, retry_after_ms=crowd.retry_after_ms)
+            ) from None
+
+    async def _let_in(self, asked: StreamRequest, origin: str) -> None:
+        """Find out who reads, enter the rooms, and begin the answer."""
         who = await self._identify(asked, origin)
         _check(await self.arrival.by_person(who.actor), self.arrival)
         running = engine()
@@ -243,9 +254,14 @@ class _Stream:
                     self.sink.flush(self.visitor.connection.outbox)
                     await self.sink.drained()
                 await self.sink.close()
-                await self._send({"type": "http.response.body", "body": b""})
+                await self._send({"type": "http.response.body", "body": self._retry()})
         except (TimeoutError, _Gone):
             logger.debug("end_not_delivered ending=%d", ending)
+
+    def _retry(self) -> bytes:
+        """Return when to come back, where the server says it at the end."""
+        retry_ms = None if self.visitor is None else self.visitor.back_in_ms
+        return b"" if retry_ms is None else b"retry: %d\n\n" % retry_ms
 
     async def _refuse(self, reason: Exception) -> None:
         """Answer with a problem instead of a stream."""

@@ -1,8 +1,8 @@
 """Ending all event streams when the server stops.
 
 A server that stops waits for its answers to end, and these do not end by themselves.
-`headgate serve` says when; uvicorn tells the application only after it has waited, so
-there its own word is looked for.
+`headgate serve` ends them with its connections (`headgate.chat.drain`); uvicorn tells
+the application only after it has waited, so there its own word is looked for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def end_streams() -> None:
 def end_with_server() -> None:
     """Have the running loop's streams end when the uvicorn around it is told to stop.
 
-    Also where gunicorn has started it. Does nothing on other servers.
+    Also where gunicorn has started it. Does nothing on other servers, nor on our own,
+    which ends them itself.
     """
     loop, server = asyncio.get_running_loop(), _uvicorn()
     if server is not None and loop not in _looking:
@@ -58,4 +59,6 @@ def _uvicorn() -> Any:
     """Return the uvicorn that serves us: the one that hears the signal to stop."""
     module = sys.modules.get("uvicorn.server")
     hears = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return hears if module is not None and isinstance(hears, module.Server) else None
+    if module is None or not isinstance(hears, module.Server):
+        return None
+    return None if getattr(hears, "sends_away", False) else hears

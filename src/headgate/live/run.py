@@ -1,0 +1,111 @@
+"""Events that follow each other, as each mode gets them: encoded and joined once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headgate.live.frames import Frame, Mode, Shared
+
+__all__ = ["RUN_MAX_BYTES", "Run", "Said", "run_of"]
+
+RUN_MAX_BYTES = 64 * 1024  # past it a run ends, with the event that reached it
+
+
+class Said:
+    """What goes out at once, in one mode: its frames, and all of them as one write.
+
+    Attributes:
+        frames: One for each push; a mode may say less than all.
+        size_bytes: Of their payloads.
+    """
+
+    __slots__ = ("_ready", "frames", "size_bytes")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+        self.size_bytes = sum(frame.size for frame in frames)
+        self._ready: bytes | None = None
+
+    @classmethod
+    def of(cls, pushes: Iterable[Shared], mode: Mode) -> Said:
+        """Return what pushes are in a mode."""
+        frames = [shared.frame(mode) for shared in pushes]
+        return cls([frame for frame in frames if frame is not None])
+
+    @property
+    def ready(self) -> bytes:
+        """All in their WebSocket frames, one after the other."""
+        if self._ready is None:
+            self._ready = b"".join([frame.ready for frame in self.frames])
+        return self._ready
+
+
+class Run:
+    """The events after a seq, up to another, shared by all who get them.
+
+    Attributes:
+        shared: The events.
+        is_full: Whether it ends because no more goes out at once.
+        after: The seq before the first.
+        last: The seq of the last.
+    """
+
+    __slots__ = (
+        "_parts",
+        "_plain",
+        "_stream",
+        "_v1",
+        "after",
+        "is_full",
+        "last",
+        "shared",
+    )
+
+    def __init__(
+        self, shared: Sequence[Shared], after: int, *, is_full: bool = False
+    ) -> None:
+        self.shared = shared
+        self.is_full = is_full
+        self.after = after
+        self.last = after + len(shared)
+        self._v1: Said | None = None
+        self._plain: Said | None = None
+        self._stream: Said | None = None
+        self._parts: dict[int, Run] = {}
+
+    def said(self, mode: Mode) -> Said:
+        """Return what it is in a mode, made at first use."""
+        # No dict by mode: an Enum is hashed by Python code, and that for each watcher.
+        if mode is Mode.V1:
+            if self._v1 is None:
+                self._v1 = Said.of(self.shared, mode)
+            return self._v1
+        if mode is Mode.PLAIN:
+            if self._plain is None:
+                self._plain = Said.of(self.shared, mode)
+            return self._plain
+        if self._stream is None:
+            self._stream = Said.of(self.shared, mode)
+        return self._stream
+
+    def part(self, position: int) -> Run:
+        """Return what of it comes after a seq in it."""
+        if position == self.after:
+            return self
+        part = self._parts.get(position)
+        if part is None:
+            rest = self.shared[position - self.after :]
+            part = self._parts[position] = Run(rest, position)
+        return part
+
+
+def run_of(shared: Sequence[Shared], begin: int, after: int) -> Run:
+    """Return the run that begins at an index, and is as long as goes out at once.
+
+    `after` is the seq before the event at index 0.
+    """
+    size, end = 0, begin
+    while end < len(shared) and size < RUN_MAX_BYTES:
+        size += shared[end].size
+        end += 1
+    return Run(shared[begin:end], after + begin, is_full=size >= RUN_MAX_BYTES)
