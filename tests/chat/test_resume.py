@@ -11,19 +11,23 @@ import secrets
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.chat import actions
-from headgate.chat.engine import engine
+from headgate.chat.engine import Engine, engine
 from headgate.chat.models import Room
 from headgate.chat.people import SYSTEM
+from tests.chat.scenes import write
 from tests.chat.talker import (
     Said,
     Talker,
     Talkers,
     guests_fixture,  # noqa: F401 - found by name
     in_thread,
+    seqs,
+    talk_fixture,  # noqa: F401 - found by name
 )
 
 pytestmark = [
@@ -228,3 +232,22 @@ def test_a_reader_that_leaves_out_events_is_found_out(
 
     with pytest.raises(AssertionError):
         asyncio.run(live_through(program, resume_limit=100))
+
+
+async def test_however_many_come_back_a_page_is_read_once(
+    talk: Talkers, room: Room, ada: User, chat: Engine
+) -> None:
+    """As after a restart: nothing is in memory, and all are at other places."""
+    await in_thread(write, 400)
+    back = await asyncio.gather(
+        *[
+            talk(ada, room=None, resume={"general": place})
+            for place in range(0, 300, 10)
+        ]
+    )
+
+    for place, talker in zip(range(0, 300, 10), back, strict=True):
+        heard = await talker.until("general", 400)
+        assert seqs(heard) == list(range(place + 1, 401))
+    # Two pages of 256 have the log; whoever is within one shares it.
+    assert chat.node.meters.log_reads == 2
