@@ -153,7 +153,8 @@ async def test_what_is_cut_by_the_bound_is_chosen_from_again(
 ) -> None:
     connection, sink = connect()
     await join(node, connection, 1, pace="1/s:20")
-    node.hub.publish(1, log.write(1, 60, "x" * 10_000))
+    important = log.write(1, 20, "x" * 10_000, priority="high")
+    node.hub.publish(1, important + log.write(1, 40, "x" * 10_000))
     await turns()
     events = [each for each in told(sink) if isinstance(each, int)]
     assert len(events) == 20

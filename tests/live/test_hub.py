@@ -398,6 +398,37 @@ async def test_who_is_behind_is_finished_without_a_word(
     assert seqs(sink) == []
 
 
+@pytest.mark.parametrize("pace", [None, "10/s"])
+async def test_who_is_not_live_is_finished_without_what_is_on_its_way(
+    log: MemoryLog, node: Node, pace: str | None
+) -> None:
+    """Somebody with a pace, and somebody whose reply has not been said yet."""
+    connection, sink = connect()
+    watch = await join(node, connection, 1, pace=pace)
+    if pace is None:
+        watch.begun = watch.live = False
+    run = log.write(1, 3)
+    node.hub.publish(1, run[:2])
+    node.hub.finish(watch, run[2:])
+    await turns()
+
+    assert sink.taken == []
+
+
+async def test_leaving_by_an_earlier_watch_is_nothing(
+    log: MemoryLog, node: Node, sink: SlowSink
+) -> None:
+    (connection,) = node.connections
+    earlier = connection.watches[1]
+    watch = await join(node, connection, 1)
+    node.hub.leave(earlier)
+    node.hub.publish(1, log.write(1))
+    await turns()
+
+    assert seqs(sink) == [6]
+    assert connection.watches == {1: watch}
+
+
 # --- memory ---
 
 

@@ -178,6 +178,26 @@ async def test_the_same_pace_goes_on_as_it_is(log: MemoryLog, node: Node) -> Non
     assert (watch.pace, watch.live) == (None, True)
 
 
+@pytest.mark.parametrize("pace", [None, FAST])
+async def test_another_pace_ends_the_rest_of_the_one_before(
+    log: MemoryLog, node: Node, pace: Rate | None
+) -> None:
+    connection, sink = connect()
+    watch = await join(node, connection, 1, pace="1/day")
+    for _ in range(2):
+        node.hub.publish(1, log.write(1, 2))
+        await turns()
+    assert seqs(sink) == [2]
+    before = watch.pace
+    assert before is not None
+    assert before.timer is not None
+    node.pace(watch, pace)
+    await turns()
+
+    assert before.timer is None
+    assert seqs(sink) == [2, 3, 4]
+
+
 async def test_a_watch_that_has_ended_takes_no_pace(node: Node) -> None:
     connection, _ = connect()
     watch = await join(node, connection, 1)
@@ -277,9 +297,11 @@ async def test_who_does_not_read_at_all_is_cut_off(log: MemoryLog, node: Node) -
 async def test_a_closed_node_does_nothing_by_itself(log: MemoryLog) -> None:
     before = asyncio.all_tasks()
     node = Node(log, resume_limit=10, told=lambda _room, _events: None)
-    connection, sink = connect(SlowSink(0))
+    connection, sink = connect(SlowSink(1))
     await join(node, connection, 1)
     node.hub.publish(1, log.write(1, 5))
+    await turns()
+    assert sink.waiting()
     node.close()
     await asyncio.sleep(10 * STALL_SECONDS)
 

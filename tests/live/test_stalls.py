@@ -148,7 +148,9 @@ async def test_thousands_are_looked_at_in_slices(
 
 
 @pytest.mark.parametrize("turns", [0, 1])
-async def test_after_closing_nobody_is_looked_at(turns: int) -> None:
+async def test_after_closing_nobody_is_looked_at(
+    turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also where it was in the middle of a look."""
     watched = Watched()
     connection, sink = watched.add(0)
@@ -160,3 +162,4 @@ async def test_after_closing_nobody_is_looked_at(turns: int) -> None:
 
     assert not sink.aborted
     assert watched.stalls._timer.cancelled()
+    assert caplog.text == ""

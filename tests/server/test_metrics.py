@@ -46,6 +46,7 @@ from tests.server.test_project import BY_APP, BY_MANAGE
 from tests.servers import HeadgateServer
 from tests.small_project import SmallProject
 
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/monitor.md"
 REFERENCE = Path(__file__).parents[2] / "docs/reference/metrics.md"
 
 linux = pytest.mark.skipif(
@@ -135,6 +136,17 @@ def test_the_reference_has_what_the_code_has() -> None:
         (each.name, each.kind, each.labels, each.meaning)
         for each in (*MEASURES, *SERVER_MEASURES)
     ]
+
+
+def test_the_how_to_asks_for_what_there_is() -> None:
+    page = HOW_TO.read_text(encoding="utf-8")
+    known = {each.name: each.kind for each in (*MEASURES, *SERVER_MEASURES)}
+    for name, part in re.findall(r"(headgate_\w+?)(_bucket|_sum|_count)?\b", page):
+        if name + part in known:
+            continue
+        assert part, name
+        assert known[name] in {"histogram", "summary"}
+        assert part != "_bucket" or known[name] == "histogram"
 
 
 def test_all_of_it_is_told_from_the_start(serve: Serve) -> None:
