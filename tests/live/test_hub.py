@@ -141,6 +141,24 @@ async def test_hints_in_any_order_end_in_order(
     assert seqs(sink) == [6, 7, 8, 9, 10, 11]
 
 
+async def test_a_fill_that_fails_is_tried_again(
+    log: MemoryLog, node: Node, sink: SlowSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is: nobody would be told of the hole."""
+    events = log.events
+
+    async def fails(*_args: object, **_more: object) -> list[LogEvent]:
+        monkeypatch.setattr(log, "events", events)
+        raise ValueError("odd row")
+
+    monkeypatch.setattr(log, "events", fails)
+    log.write(1, 2)
+    node.hub.reach(1, 7)
+    await asyncio.sleep(2 * RETRY_SECONDS)
+
+    assert seqs(sink) == [6, 7]
+
+
 async def test_a_hint_without_events_is_enough(
     log: MemoryLog, node: Node, sink: SlowSink
 ) -> None:

@@ -192,9 +192,9 @@ async def test_another_pace_ends_the_rest_of_the_one_before(
     assert before is not None
     assert before.timer is not None
     node.pace(watch, pace)
-    await turns()
-
     assert before.timer is None
+    await asyncio.sleep(1.0)  # a faster pace begins with what the slow one has left
+
     assert seqs(sink) == [2, 3, 4]
 
 
@@ -307,3 +307,26 @@ async def test_a_closed_node_does_nothing_by_itself(log: MemoryLog) -> None:
 
     assert not sink.aborted
     assert asyncio.all_tasks() == before
+
+
+async def test_who_joins_again_has_no_new_burst(log: MemoryLog, node: Node) -> None:
+    """Nor who leaves in between, or wishes for a faster pace."""
+    connection, sink = connect()
+    for pace in ("3/day", "3/day", "3/h", "3/day"):
+        await join(node, connection, 1, pace=pace)
+        node.hub.publish(1, log.write(1, 10))
+        await turns()
+        node.hub.leave(connection.watches[1])
+
+    assert len([said for said in sink.heard if said["push"] == "message"]) == 3
+
+
+async def test_paces_that_are_remembered_are_bounded(
+    log: MemoryLog, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.live.node.MOST_PACES", 5)
+    connection, _ = connect()
+    for room_id in range(20):
+        await join(node, connection, room_id, pace="3/day")
+
+    assert list(connection.paces) == list(range(15, 20))

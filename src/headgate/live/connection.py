@@ -74,6 +74,7 @@ class Connection:
         "mode",
         "outbox",
         "owner",
+        "paces",
         "sink",
         "task",
         "watches",
@@ -93,6 +94,8 @@ class Connection:
         self.owner = owner
         self.outbox = Outbox(outbox_max_bytes)
         self.watches: dict[int, Watch] = {}
+        # The paces that it had, by room; the newest last.
+        self.paces: dict[int, Pace] = {}
         # Those of its watches that are to be fed, in turn.
         self.behind: dict[Watch, None] = {}
         # Whether it waits for the next flush.

@@ -243,6 +243,10 @@ class Hub:
                     logger.warning("fill_waits room=%d", room.room_id)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
+                except Exception:  # giving up would leave a hole
+                    logger.exception("fill_failed room=%d", room.room_id)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 if not events:
                     # A hint from beyond the log: a database was put back. What is
                     # true is what the log says.

@@ -21,6 +21,8 @@ from headgate.protocol.pushes import LogEvent, Reset
 
 __all__ = ["Node"]
 
+MOST_PACES = 200  # that are remembered for a connection, also of rooms that it left
+
 
 def _ignore(_watch: Watch) -> None:
     """Do nothing with a watch."""
@@ -143,7 +145,13 @@ class Node:
         if rate is None:
             watch.pace = None
         else:
-            watch.pace = Pace(rate, self._loop.time())
+            # Whoever joins again, or wishes for another pace, has no new burst by that.
+            paces = watch.connection.paces
+            before = paces.pop(room.room_id, None)
+            watch.pace = Pace(rate, self._loop.time(), before)
+            paces[room.room_id] = watch.pace
+            if len(paces) > MOST_PACES:
+                del paces[next(iter(paces))]
             watch.live = False
         self._feed(watch)
 

@@ -33,24 +33,28 @@ class Pace:
 
     __slots__ = ("_at", "_emptied", "_left", "rate", "timer")
 
-    def __init__(self, rate: Rate, now: float) -> None:
+    def __init__(self, rate: Rate, now: float, before: Pace | None = None) -> None:
+        """Begin with the burst, or with what another pace has left of its own."""
         self.rate = rate
         self._left = float(rate.burst)
         self._at = now
+        if before is not None:
+            self._left = min(self._left, before.left(now))
         self._emptied = False
         # While it rests: at whose end it goes on.
         self.timer: asyncio.TimerHandle | None = None
 
-    def _fill(self, now: float) -> None:
+    def left(self, now: float) -> float:
+        """Return how many events may go out at once now."""
         passed = max(now - self._at, 0.0)
         self._at = now
         grown = self._left + passed * self.rate.count / self.rate.period_seconds
         self._left = min(grown, float(self.rate.burst))
+        return self._left
 
     def allowed(self, waiting: int, now: float) -> int:
         """Return how many of so many events may go out now; 0: see `wait_seconds`."""
-        self._fill(now)
-        whole = int(self._left + 1e-6)
+        whole = int(self.left(now) + 1e-6)
         if waiting <= whole:
             return waiting
         if self._emptied and whole < self._enough:
@@ -63,8 +67,7 @@ class Pace:
 
     def wait_seconds(self, now: float) -> float:
         """Return when there is enough again to choose from what waits."""
-        self._fill(now)
-        wanted = self._enough - self._left
+        wanted = self._enough - self.left(now)
         return max(wanted * self.rate.period_seconds / self.rate.count, 0.001)
 
     def end(self) -> None:
