@@ -94,6 +94,7 @@ class Crowd:
         on_numbers: Called with a sampled watcher and which messages it has just seen.
         on_joined: Called with a client that is in.
         on_lost: Called with a client whose connection ended; by default an error.
+        on_turn: Called after each read, for what else the load has to do.
     """
 
     def __init__(self, port: int, dialect: Dialect) -> None:
@@ -104,6 +105,7 @@ class Crowd:
         self.on_numbers: Callable[[Client, list[int]], None] = _no_numbers
         self.on_joined: Callable[[Client], None] = _nothing
         self.on_lost: Callable[[Client], None] = _cut_off
+        self.on_turn: Callable[[], None] = _no_turn
         self._poll = select.epoll()
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
@@ -192,6 +194,7 @@ class Crowd:
             if marks and client.watches:
                 client.marks += marks
                 self.on_marks(client, marks)
+        self.on_turn()
 
     def publishers(self, watchers: list[Client], count: int) -> list[Client]:
         """Return so many who can publish: watchers, or others where they cannot."""
@@ -331,6 +334,10 @@ def _no_numbers(_client: Client, _numbers: list[int]) -> None:
 
 
 def _nothing(_client: Client) -> None:
+    return
+
+
+def _no_turn() -> None:
     return
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from channels.auth import AuthMiddlewareStack
 
 from headgate.chat.consumer import ChatConsumer
+from headgate.chat.cookies import signed_in
 from headgate.chat.engine import close_engine, engine
 from headgate.chat.http.places import STREAM, path_in_project, place, room_in
 from headgate.chat.http.stream import EventStream
@@ -44,7 +45,7 @@ class _WithChat:
     def __init__(self, django_application: Application, consumer: ChatConsumer) -> None:
         self._django = django_application
         self._stream: Application = AuthMiddlewareStack(EventStream())
-        self._socket: Application = AuthMiddlewareStack(consumer)
+        self._socket = consumer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket, or the server's lifespan."""
@@ -54,20 +55,23 @@ class _WithChat:
         # This loop lives as long as the process: requests may use its journal.
         engine()
         if scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
+            # No copy of the scope is kept here: it lasts as long as the connection.
+            room = room_in(path_in_project(scope))
+            if room is None:
+                await receive()  # websocket.connect
+                await send({"type": "websocket.close", "code": 1000})  # which is a 403
+                return
+            await self._socket(await _scope_in(scope, room), receive, send)
         elif path_in_project(scope) == place(STREAM):
             await self._stream(scope, receive, send)
         else:
             await self._django(scope, receive, send)
 
-    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        room = room_in(path_in_project(scope))
-        if room is None:
-            await receive()  # websocket.connect
-            await send({"type": "websocket.close", "code": 1000})  # which is a 403
-            return
-        route = {"args": (), "kwargs": {"room": room}}
-        await self._socket({**scope, "url_route": route}, receive, send)
+
+async def _scope_in(scope: Scope, room: str) -> Scope:
+    """Return a WebSocket's scope as a router below `AuthMiddlewareStack` gives it."""
+    route = {"args": (), "kwargs": {"room": room}}
+    return await signed_in({**scope, "url_route": route})
 
 
 async def _live(receive: Receive, send: Send) -> None:

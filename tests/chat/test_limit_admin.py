@@ -176,7 +176,7 @@ def test_a_new_room_may_have_limits(browser: Client) -> None:
         ({"slow_mode": "x"}, "Enter a number."),
         ({"own_limits": "send"}, "Write the policy, = and its rate"),
         ({"own_limits": "send=fast"}, "is no rate"),
-        ({"own_limits": "history=1/s"}, "There are send, typing."),
+        ({"own_limits": "history=1/s"}, "There are send, typing, push."),
         ({"own_limits": "send=1/s, send=2/s"}, "send is there twice."),
         ({"settings": '{"limits": {}}'}, "Leave limits out"),
         ({"settings": "[]"}, "Settings are an object"),

@@ -36,7 +36,7 @@ class Conf:
     # functions (request or scope) -> user or None, or Django REST framework's classes.
     AUTHENTICATORS: list[str] | None = None
     # The name in CACHES of a cache that all processes share, where used tickets are
-    # remembered. None: each process remembers its own.
+    # remembered. None: in REDIS, or where that is None each process remembers its own.
     TICKET_CACHE: str | None = None
     # Dotted path of a function (ids) -> {id: headgate.Profile}, which says how people
     # are shown. None: by their full name.
@@ -62,7 +62,8 @@ class Conf:
     # What all HTTP requests of one person to the project may, where
     # `headgate.contrib.django.ThrottleMiddleware` is in MIDDLEWARE; None: as they like.
     HTTP_RATE: str | None = None
-    # The URL of a Redis or Valkey in which all processes count. None: each by itself.
+    # The URL of a Redis or Valkey in which all processes count, and by which they tell
+    # each other what happens. None: each counts by itself.
     REDIS: str | None = None
     # How many processes serve: each one's share of a limit while Redis is away.
     PROCESSES: int = 1

@@ -21,11 +21,13 @@ from headgate.chat.journal import Journal
 from headgate.chat.limit_changes import LimitChanges
 from headgate.chat.neighbours import Neighbours
 from headgate.chat.notices import Notice
+from headgate.chat.open_places import close_open_places
 from headgate.chat.profiles import add_known_avatars
 from headgate.chat.project_threads import ProjectThreads
 from headgate.chat.reader import Reader
 from headgate.chat.standing import Standing
 from headgate.chat.teller import Teller
+from headgate.chat.used_tickets import close_used_tickets
 from headgate.live.connection import Watch
 from headgate.live.node import Node
 from headgate.live.presence import Attendance, People
@@ -170,6 +172,8 @@ class Engine:
         self.node.close()
         await self.limit_changes.close()
         await self.standing.close()
+        await close_open_places()
+        await close_used_tickets()
         await self.reader.close()
 
 

@@ -8,15 +8,14 @@ the room has seen a change of standing since.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from headgate.chat.conf import conf
-from headgate.chat.history import landed, unread_count
-from headgate.chat.models import Member, Room
-from headgate.chat.people import Actor
+from headgate.chat.history import landed
+from headgate.chat.lookups import Lookups
+from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.push_pace import follow_pace
 from headgate.chat.rooms import enter
+from headgate.chat.shared_looks import Question, shared_look
 from headgate.chat.visitor import Visitor
 from headgate.limits.rates import Rate
 from headgate.protocol.commands import Position
@@ -60,9 +59,8 @@ async def come_in(
     seen = 0 if place is None else place.seq
     changes = engine.standing.changes
     while True:
-        look = await engine.reader.run(
-            _look_in, visitor.actor, slug, pending or [], make=make
-        )
+        question = Question(visitor.actor, slug, pending or (), make)
+        look = await shared_look(engine.reader, _look_in, question)
         if isinstance(look, Deny):
             return look
         rights, unread, found = look
@@ -89,25 +87,15 @@ async def come_in(
 
 
 def _look_in(
-    actor: Actor,
-    slug: str,
-    pending: list[str],
-    *,
-    make: bool,
+    question: Question, lookups: Lookups
 ) -> tuple[Rights, int, dict[str, int]] | Deny:
     """Return rights, unread count and what landed; off the loop."""
-    rights: Any = enter(actor, slug, make=make)
+    actor, pending = question.actor, question.pending
+    rights = enter(actor, question.slug, make=question.make, lookups=lookups)
     if isinstance(rights, Deny):
         return rights
     seen = max(rights.read_seq, rights.visible_from - 1)
     known = landed(rights.room_id, actor.key, pending) if pending else {}
-    if rights.kind != Room.Kind.PUBLIC and _is_crowded(rights.room_id):
+    if rights.kind != Room.Kind.PUBLIC and lookups.is_crowded(rights.room_id):
         rights = replace(rights, crowded=True)
-    return rights, unread_count(rights.room_id, seen), known
-
-
-def _is_crowded(room_id: int) -> bool:
-    """Return whether a room has more members than are told who is typing."""
-    most = conf().TYPING_MAX_MEMBERS
-    members = Member.objects.filter(room_id=room_id, banned=False)
-    return members[: most + 1].count() > most
+    return rights, lookups.unread(rights.room_id, seen), known

@@ -9,13 +9,15 @@ the room's lock, at the moment of writing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
 
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
 from headgate.chat.conf import conf
+from headgate.chat.lookups import Lookups
 from headgate.chat.models import Member, Message, Room
 from headgate.chat.people import SYSTEM, Actor
 from headgate.chat.policies import policies
@@ -46,6 +48,9 @@ _MODERATORS = frozenset({Member.Role.OWNER, Member.Role.MODERATOR})
 @dataclass(frozen=True, slots=True)
 class Allow:
     """It may be done."""
+
+
+ALLOWED = Allow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,11 @@ class Permissions:
             return Deny(Code.NOT_FOUND)
         own = message is not None and message.author_key == actor.key
         if own or (message is None and operation != "moderate"):
-            return Allow()
+            return ALLOWED
         if operation in {"delete", "moderate"} and (
             (member is not None and member.role in _MODERATORS) or _moderates(actor)
         ):
-            return Allow()
+            return ALLOWED
         return Deny(Code.FORBIDDEN)
 
     def rooms(self, actor: Actor) -> QuerySet[Room]:
@@ -131,7 +136,7 @@ def can(
     if operation not in (MESSAGE_OPERATIONS if message else of_room):
         raise ValueError(f"there is no operation {operation!r} here")
     _forget_standings(room)
-    return _decided(actor, operation, room, message)
+    return _decided(permissions(), actor, operation, room, message)
 
 
 def _forget_standings(room: Room) -> None:
@@ -140,14 +145,15 @@ def _forget_standings(room: Room) -> None:
 
 
 def _decided(
+    rules: Permissions,
     actor: Actor,
     operation: str,
     room: Room,
     message: Message | None = None,
 ) -> Allow | Deny:
     if actor is SYSTEM:
-        return Allow()
-    return permissions().can(actor, operation, room, message)
+        return ALLOWED
+    return rules.can(actor, operation, room, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ class Rights:
     slug: str
     title: str
     kind: str
-    decisions: dict[str, Allow | Deny]
+    decisions: Mapping[str, Allow | Deny]
     visible_from: int
     read_seq: int
     limits: RoomLimits
@@ -179,21 +185,32 @@ class Rights:
         return decision if isinstance(decision, Deny) else None
 
 
-def rights_in(actor: Actor, room: Room) -> Rights:
-    """Return an actor's rights in a room."""
-    rules: Any = permissions()
+# One for all who may do everything: most of a busy server's connections.
+_ALL_ALLOWED: Mapping[str, Allow | Deny] = MappingProxyType(
+    dict.fromkeys(ROOM_OPERATIONS, ALLOWED)
+)
+
+
+def rights_in(actor: Actor, room: Room, lookups: Lookups | None = None) -> Rights:
+    """Return an actor's rights in a room; `lookups` may know the actor's row there."""
+    rules = permissions()
     _forget_standings(room)
+    if lookups is not None and type(rules).member is Permissions.member:
+        room.__dict__["_standing"] = {actor.key: lookups.member(room, actor.key)}
     member = rules.member(actor, room)
     limits = RoomLimits.of(room.settings)
     slow = policies().slow_mode(limits.slow_mode_seconds) is not None
-    exempt = slow and isinstance(_decided(actor, "moderate", room), Allow)
+    exempt = slow and isinstance(_decided(rules, actor, "moderate", room), Allow)
+    decisions: Mapping[str, Allow | Deny] = {
+        name: _decided(rules, actor, name, room) for name in ROOM_OPERATIONS
+    }
     return Rights(
         room_id=room.pk,
         decided_at=room.head,
         slug=room.slug,
         title=room.title,
         kind=room.kind,
-        decisions={name: _decided(actor, name, room) for name in ROOM_OPERATIONS},
+        decisions=_ALL_ALLOWED if decisions == _ALL_ALLOWED else decisions,
         visible_from=1 if member is None else member.visible_from_seq,
         read_seq=0 if member is None else member.read_seq,
         limits=limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headgate.chat.conf import conf
+from headgate.chat.lookups import Lookups
 from headgate.chat.models import Room
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Deny, Rights, rights_in
@@ -12,18 +13,26 @@ from headgate.protocol.codes import Code
 __all__ = ["enter", "may_be_made", "would_make"]
 
 
-def enter(actor: Actor, slug: str, *, make: bool = True) -> Rights | Deny:
+def enter(
+    actor: Actor,
+    slug: str,
+    *,
+    make: bool = True,
+    lookups: Lookups | None = None,
+) -> Rights | Deny:
     """Return an actor's rights in a room, or why they may not come in.
 
     An unknown room is made when `MAKE_ROOMS` says so and there are not too many;
-    with `make` False it is not there.
+    with `make` False it is not there. `lookups` are begun for whoever has just asked.
     """
-    room = Room.objects.filter(slug=slug).first()
+    if lookups is None:
+        lookups = Lookups()
+    room = lookups.room(slug)
     if room is None and make and would_make(slug):
         room = Room.objects.get_or_create(slug=slug, defaults={"title": slug})[0]
     if room is None:
         return Deny(Code.NOT_FOUND)
-    rights = rights_in(actor, room)
+    rights = rights_in(actor, room, lookups)
     return rights.denial("watch") or rights
 
 

@@ -134,6 +134,11 @@ class JoinedQuestions:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        # A task that had not begun has told nobody.
+        self._asking = None
+        for _, answer in self._waiting:
+            _tell(answer, None)
+        self._waiting.clear()
         await self.client.aclose()
 
 

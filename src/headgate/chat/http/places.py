@@ -12,7 +12,14 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.urls import (
+    NoReverseMatch,
+    get_resolver,
+    get_script_prefix,
+    get_urlconf,
+    reverse,
+)
+from django.utils.translation import get_language
 
 __all__ = ["SOCKET", "STREAM", "path_in_project", "place", "room_in", "socket_url"]
 
@@ -23,13 +30,31 @@ STREAM = "headgate_chat:stream"
 _UNMOUNTED = {SOCKET: "ws/chat/", STREAM: "api/v1/stream"}
 
 
+# For which URLs, prefix and language places were found last, and those: to reverse a
+# name costs as much as a handshake, and it is done for each.
+_found: tuple[tuple[Any, str, str | None], dict[str, str]] | None = None
+
+
 def place(name: str) -> str:
     """Return the path of a URL name from the root of the project.
 
     Without a prefix that the server or FORCE_SCRIPT_NAME puts before it.
     """
+    global _found  # noqa: PLW0603 - kept for as long as these are the same
+    # Whoever changes URLs has Django forget its resolver, and make another one.
+    resolver, prefix = get_resolver(get_urlconf()), get_script_prefix()
+    made_for = resolver, prefix, get_language()
+    if _found is None or _found[0] != made_for:
+        _found = made_for, {}
+    places = _found[1]
+    if name not in places:
+        places[name] = _reversed(name, prefix)
+    return places[name]
+
+
+def _reversed(name: str, prefix: str) -> str:
     try:
-        return "/" + reverse(name).removeprefix(get_script_prefix())
+        return "/" + reverse(name).removeprefix(prefix)
     except NoReverseMatch:
         return "/" + _UNMOUNTED[name]
 
