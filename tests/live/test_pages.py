@@ -152,7 +152,7 @@ async def test_large_pages_end_early_and_are_forgotten_from_the_oldest(
     log: MemoryLog, pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "PAGE_MAX_BYTES", 10_000)
-    monkeypatch.setattr(pages_module, "KEPT_MAX_BYTES", 50_000)
+    monkeypatch.setattr(pages_module, "KEPT_MAX_BYTES", 150_000)
     log.write(1, 200, "x" * 1000)
     log.write(2, 5)
     other = read(pages, 0, 5, room_id=2)
@@ -160,8 +160,8 @@ async def test_large_pages_end_early_and_are_forgotten_from_the_oldest(
     reader = Reader(pages, 0, 200)
     while reader.position < 200:
         await turns(1)
-        size = sum(page.size_bytes for page in pages._kept.values())
-        assert size == pages._size_bytes <= 50_000
+        size = sum(page.memory_bytes for page in pages._kept.values())
+        assert size == pages._memory_bytes <= 150_000
         assert pages.find(2, 0) is other[0]  # it is wanted now and then
 
     assert reader.seqs == list(range(1, 201))
@@ -329,7 +329,7 @@ async def test_a_room_that_is_forgotten_leaves_nothing(
     assert asyncio.all_tasks() == before
     assert pages.find(1, 0) is None
     assert list(pages._kept.values()) == other
-    assert pages._size_bytes == other[0].size_bytes
+    assert pages._memory_bytes == other[0].memory_bytes
     log.release()
     await turns()
     assert came == []
@@ -362,3 +362,21 @@ def test_a_page_gives_runs_of_what_it_has() -> None:
     run = page.run(5)
     assert run is not None
     assert (run.after, run.last) == (5, 7)
+
+
+async def test_pages_that_nobody_asks_for_are_forgotten(
+    log: MemoryLog, pages: Pages
+) -> None:
+    log.write(1, 600)
+    for place in (0, 256):
+        read(pages, place, 600)
+    await turns()
+    await asyncio.sleep(pages_module.KEPT_SECONDS - 1)
+    assert pages.find(1, 256) is not None
+    await asyncio.sleep(2)
+    pages.sweep()
+
+    assert (pages.find(1, 0), pages.find(1, 256) is None) == (None, False)
+    await asyncio.sleep(pages_module.KEPT_SECONDS + 1)
+    pages.sweep()
+    assert pages._memory_bytes == 0

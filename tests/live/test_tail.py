@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.live.run import RUN_MAX_BYTES
-from headgate.live.tail import KEPT_BYTES, KEPT_EVENTS, OVERHEAD_BYTES, Tail
+from headgate.live.run import EVENT_BYTES, RUN_MAX_BYTES
+from headgate.live.tail import KEPT_BYTES, KEPT_EVENTS, Tail
 from tests.live.parts import deletion, edit, message
 
 
@@ -140,7 +140,7 @@ def test_a_deletion_is_followed_in_all_that_is_kept() -> None:
 
 def test_what_it_takes_is_more_than_payloads() -> None:
     tail = tail_of(5)
-    assert tail.memory_bytes == tail.size_bytes + 5 * OVERHEAD_BYTES
+    assert tail.memory_bytes == 2 * tail.size_bytes + 5 * EVENT_BYTES
     tail.clear()
     assert tail.memory_bytes == 0
 

@@ -453,10 +453,10 @@ class World:
         if sizes != here._tails_bytes or sizes > max(hub.TAILS_MAX_BYTES, largest):
             raise Broken(f"tails have {sizes} bytes")
         kept = list(here._pages._kept.values())
-        size = sum(page.size_bytes for page in kept)
-        if size != here._pages._size_bytes:
+        size = sum(page.memory_bytes for page in kept)
+        if size != here._pages._memory_bytes:
             raise Broken("pages do not know their size")
-        if size > pages.KEPT_MAX_BYTES + pages.PAGE_MAX_BYTES + LARGEST_BYTES:
+        if len(kept) > 1 and size > pages.KEPT_MAX_BYTES:
             raise Broken(f"pages have {size} bytes")
 
     async def rest(self) -> None:
@@ -488,7 +488,7 @@ class World:
         if self.node.hub.rooms or self.node.connections:
             raise Broken("rooms or connections are kept")
         here = self.node.hub._pages
-        if here._kept or here._readings or here._size_bytes or self.node.hub._tails:
+        if here._kept or here._readings or here._memory_bytes or self.node.hub._tails:
             raise Broken("what was read is kept")
         if not self.node.scheduler.idle or len(asyncio.all_tasks()) > 1:
             raise Broken("something is still under way")

@@ -95,7 +95,8 @@ class Hub:
                 await asyncio.wait([room.filling])
 
     def sweep(self) -> None:
-        """Forget rooms that were opened and never watched."""
+        """Forget rooms that were opened and never watched, and pages nobody wants."""
+        self._pages.sweep()
         for room in list(self.rooms.values()):
             self._forget(room)
 

@@ -16,7 +16,7 @@ from headgate.live.frames import Shared
 from headgate.live.meters import Meters
 from headgate.live.ports import Log, LogUnavailable
 from headgate.live.revised import revised
-from headgate.live.run import Run, run_of
+from headgate.live.run import Run, memory_of, run_of
 from headgate.protocol.pushes import Deleted, Edited, LogEvent
 
 __all__ = ["PAGE_EVENTS", "PAGE_MAX_BYTES", "Page", "Pages"]
@@ -25,7 +25,10 @@ logger = logging.getLogger("headgate.pages")
 
 PAGE_EVENTS = 256  # read from the log at once, at most
 PAGE_MAX_BYTES = 1024 * 1024  # past it a page ends, with the event that reached it
-KEPT_MAX_BYTES = 16 * 1024 * 1024  # of all pages; past it the oldest are forgotten
+# What all pages may take; past it those are forgotten that were asked for before all
+# others, as are those that nobody has asked for within some seconds.
+KEPT_MAX_BYTES = 16 * 1024 * 1024
+KEPT_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # between reads while the log is away
 
 Key = tuple[int, int]  # a room and the seq before the page's first event
@@ -40,13 +43,15 @@ class Page:
         shared: The events; none where the log ends at `after`.
     """
 
-    __slots__ = ("_edits", "_run", "after", "shared", "size_bytes", "to")
+    __slots__ = ("_edits", "_run", "after", "memory_bytes", "shared", "to", "used_at")
 
     def __init__(self, after: int, to: int, events: Iterable[LogEvent]) -> None:
         self.after = after
         self.to = to
         self.shared: list[Shared] = [Shared(event) for event in events]
-        self.size_bytes = sum(shared.size for shared in self.shared)
+        size_bytes = sum(shared.size for shared in self.shared)
+        self.memory_bytes = memory_of(len(self.shared), size_bytes)
+        self.used_at = 0.0  # on the loop's clock
         self._run: Run | None = None
         # Where its edits are: a change is looked for in all pages that are kept.
         self._edits = [
@@ -97,7 +102,8 @@ class Pages:
         self._log = log
         self._meters = meters
         self._kept: OrderedDict[Key, Page] = OrderedDict()
-        self._size_bytes = 0
+        self._memory_bytes = 0
+        self._loop = asyncio.get_running_loop()
         self._readings: dict[Key, _Reading] = {}
 
     def find(self, room_id: int, position: int) -> Page | None:
@@ -106,6 +112,7 @@ class Pages:
             page = self._kept.get((room_id, after))
             if page is not None and position < page.last:
                 self._kept.move_to_end((room_id, after))
+                page.used_at = self._loop.time()
                 return page
         return None
 
@@ -169,14 +176,15 @@ class Pages:
     def _keep(self, key: Key, page: Page) -> None:
         self._drop(key)
         self._kept[key] = page
-        self._size_bytes += page.size_bytes
-        while self._size_bytes > KEPT_MAX_BYTES and len(self._kept) > 1:
+        page.used_at = self._loop.time()
+        self._memory_bytes += page.memory_bytes
+        while self._memory_bytes > KEPT_MAX_BYTES and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, key: Key) -> None:
         page = self._kept.pop(key, None)
         if page is not None:
-            self._size_bytes -= page.size_bytes
+            self._memory_bytes -= page.memory_bytes
 
     def revise(self, room_id: int, change: Edited | Deleted) -> None:
         """Follow an edit or a deletion."""
@@ -186,6 +194,15 @@ class Pages:
         for key, reading in self._readings.items():
             if key[0] == room_id:
                 reading.changes.append(change)
+
+    def sweep(self) -> None:
+        """Forget pages that nobody has asked for lately."""
+        late = self._loop.time() - KEPT_SECONDS
+        while self._kept:
+            key, page = next(iter(self._kept.items()))
+            if page.used_at > late:
+                return  # the others were used later
+            self._drop(key)
 
     def forget(self, room_id: int) -> None:
         """Forget a room that nobody watches; who waited for it is told nothing."""

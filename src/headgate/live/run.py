@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from headgate.live.frames import Frame, Mode, Shared
 
-__all__ = ["RUN_MAX_BYTES", "Run", "Said", "run_of"]
+__all__ = ["EVENT_BYTES", "RUN_MAX_BYTES", "Run", "Said", "memory_of", "run_of"]
 
+EVENT_BYTES = 1024  # of the objects around an event's text
 RUN_MAX_BYTES = 64 * 1024  # past it a run ends, with the event that reached it
 
 
@@ -97,6 +98,14 @@ class Run:
             rest = self.shared[position - self.after :]
             part = self._parts[position] = Run(rest, position)
         return part
+
+
+def memory_of(count: int, size_bytes: int) -> int:
+    """Return about what so many events take, whose payloads have so many bytes.
+
+    The text is there twice, in the event and in the payload.
+    """
+    return 2 * size_bytes + EVENT_BYTES * count
 
 
 def run_of(shared: Sequence[Shared], begin: int, after: int) -> Run:

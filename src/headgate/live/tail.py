@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from headgate.live.frames import Shared
 from headgate.live.revised import revised
-from headgate.live.run import Run, run_of
+from headgate.live.run import Run, memory_of, run_of
 from headgate.protocol.pushes import LogEvent
 
 __all__ = ["KEPT_BYTES", "KEPT_EVENTS", "Tail"]
 
 KEPT_EVENTS = 256  # at least, where these are not larger than
 KEPT_BYTES = 1024 * 1024
-OVERHEAD_BYTES = 1024  # about what an event in memory takes beside its payload
 
 
 class Tail:
@@ -44,7 +43,7 @@ class Tail:
     @property
     def memory_bytes(self) -> int:
         """About what it takes of the process."""
-        return self.size_bytes + OVERHEAD_BYTES * len(self._shared)
+        return memory_of(len(self._shared), self.size_bytes)
 
     def append(self, events: Iterable[LogEvent]) -> None:
         """Add what follows the head, and forget what is too old."""
