@@ -83,7 +83,7 @@ async def test_a_room_that_is_watched_since_is_looked_for_all_the_same(
 
     def look() -> list[list[tuple[int, int]]]:
         both = sorted([room.pk, other.pk])
-        return [watch._look([room.pk], []).heads, sorted(watch._look(both).heads)]
+        return [watch._look([room.pk], []).heads, sorted(watch._look(both, []).heads)]
 
     first, second = await asyncio.get_running_loop().run_in_executor(
         watch._thread,

@@ -165,10 +165,16 @@ async def test_readers_that_take_nothing_hold_up_nobody(serve: Serve) -> None:
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(stalled(server)) for _ in range(5)]
             heads = [client.recv(200) for client in clients]
-            for _ in range(20):
+            for _ in range(5):
+                await write(50)
+            # Long before it would be cut off, one of them begins to read.
+            reading = asyncio.create_task(
+                asyncio.to_thread(_read_seqs, clients[0], heads[0], 1000)
+            )
+            for _ in range(15):
                 await write(50)  # in all 4 MB for each of them
             await take(1000)
-            arrived = await asyncio.to_thread(_read_seqs, clients[0], heads[0], 1000)
+            arrived = await reading
         # The others have gone without a word.
         async with streaming(server, "general", last_id=quick.last_id) as back:
             await write(1)
@@ -187,7 +193,9 @@ def _read_seqs(client: socket.socket, head: bytes, upto: int) -> list[int]:
         size, end, rest = body.partition(b"\r\n")
         length = int(size, 16) if end else 0
         if not end or len(rest) < length + 2:
-            body += client.recv(65_536)
+            more = client.recv(65_536)
+            assert more, "the stream has ended"
+            body += more
             continue
         found += [
             event.said["seq"]
