@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import types
+import weakref
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from django.urls import include, path
 from pytest_django import Settings
 
 from headgate.asgi import with_chat
+from headgate.chat.consumer import ChatConsumer
 from headgate.chat.engine import Engine, started_engine
 from headgate.chat.http.places import SOCKET, place
 from headgate.chat.models import Room
@@ -115,3 +118,40 @@ async def test_the_engine_ends_with_the_server(chat: Engine) -> None:
     await talk.wait(5)
     assert django_settings.ROOT_URLCONF
     assert started_engine() is None
+
+
+async def test_the_socket_follows_urls_that_change(
+    chat: Engine, room: Room, settings: Settings
+) -> None:
+    """Where it is, is kept; for no longer than the URLs are these."""
+    settings.HEADGATE = {"GUESTS": True}
+    for prefix in ("first/", "second/"):
+        settings.ROOT_URLCONF = urlconf(prefix)
+        accepted = await answer(handshake(f"/{prefix}ws/chat/general/"))
+        assert accepted["type"] == "websocket.accept"
+    assert (await answer(handshake("/first/ws/chat/general/")))["code"] == 1000
+
+
+async def test_a_connection_that_has_begun_keeps_no_scope(
+    chat: Engine, room: Room, settings: Settings
+) -> None:
+    """Scopes are large, and connections last."""
+    settings.HEADGATE = {"GUESTS": True}
+    kept: list[weakref.ref[Any]] = []
+
+    class Watching(ChatConsumer):
+        async def identify(self, scope: Any) -> Any:
+            kept.append(weakref.ref(scope["session"]))
+            return await super().identify(scope)
+
+    app = with_chat(get_asgi_application(), consumer=Watching())
+    talk = ApplicationCommunicator(app, handshake("/ws/chat/general/"))
+    await talk.send_input({"type": "websocket.connect"})
+    assert (await talk.receive_output(5))["type"] == "websocket.accept"
+    await talk.send_input({"type": "websocket.receive", "text": '{"message": "a"}'})
+    assert "seq" in (await talk.receive_output(5))["text"]
+
+    gc.collect()
+    assert [each() for each in kept] == [None]
+    await talk.send_input({"type": "websocket.disconnect", "code": 1001})
+    await talk.wait(5)

@@ -277,6 +277,28 @@ async def test_in_a_group_everybody_sees_how_far_one_has_read(
     assert (told["seq"], told["author"]["id"]) == (2, f"u:{ada.pk}")
 
 
+async def test_where_somebody_has_read_to_is_not_lost_with_them(
+    talk: Talkers, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their last mark still waits for its second when they go."""
+    monkeypatch.setattr("headgate.chat.read_marks.JOINED_SECONDS", 3600.0)
+    talker, writer = await talk(ada), await talk()
+    for text in "abc":
+        await writer.ask("send", room="general", text=text)
+    await talker.ask("read", room="general", seq=1)
+    await talker.say({"cmd": "read", "room": "general", "seq": 3})
+    await talker.ask("ping")
+    await writer.ask("send", room="general", text="d")  # is written after it
+    waits = (await talk(ada)).welcome["rooms"]["general"]["read"]
+
+    await talk.end(talker)
+    await writer.ask("send", room="general", text="e")
+
+    assert waits == 1
+
+    assert (await talk(ada)).welcome["rooms"]["general"]["read"] == 3
+
+
 async def test_unread_counts_messages_and_stops_at_100(talk: Talkers) -> None:
     await in_thread(write, 3)
     first = await talk()

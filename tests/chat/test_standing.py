@@ -225,6 +225,37 @@ async def test_nobody_slips_in_while_being_removed(
     assert seqs(await late.all()) == []
 
 
+async def test_a_look_that_was_asked_for_ahead_is_no_better(
+    talk: Talkers,
+    chat: Engine,
+    room: Room,
+    group: Room,
+    ada: User,
+    grace: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same with several rooms in a hello, which are looked into together."""
+    await talk(grace, room="group")
+    real, removed = entrance._look_in, []
+
+    def look_in(question: Any, lookups: Any) -> Any:
+        found = real(question, lookups)
+        if question.slug == "group" and not removed:
+            removed.append(actions.remove_member(group, ada))
+            until = time.monotonic() + 5
+            while chat.node.hub.rooms[group.pk].head < 3 and time.monotonic() < until:
+                time.sleep(0.001)
+        return found
+
+    monkeypatch.setattr(entrance, "_look_in", look_in)
+    late = await talk(ada, room=None, resume={"general": 0, "group": 0})
+
+    rooms = late.welcome["rooms"]
+    assert removed
+    assert rooms["group"]["error"]["code"] == "not_found"
+    assert rooms["general"]["head"] == 0
+
+
 async def test_a_ban_keeps_out_of_a_public_room(
     talk: Talkers,
     room: Room,

@@ -20,7 +20,7 @@ import msgspec
 
 from headgate.chat.admission import Crowded
 from headgate.chat.arrivals import Arrival, address_of
-from headgate.chat.asgi_server import close_code, warn_without_flow_control
+from headgate.chat.asgi_server import close_code
 from headgate.chat.closing import Closing, Gone
 from headgate.chat.conversation import Conversation
 from headgate.chat.drain import going_away, hello_awaited
@@ -46,7 +46,7 @@ from headgate.chat.people import Actor, new_guest
 from headgate.chat.plain import PlainConversation
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied
-from headgate.live.asgi_sink import AsgiSink
+from headgate.chat.ways_out import sink_of
 from headgate.live.frames import Mode, frame_of
 from headgate.live.ports import LogUnavailable, Sink
 from headgate.protocol.codec import (
@@ -80,6 +80,7 @@ DIRECT_TEXTS = "headgate.direct_texts"  # another: a faster way in, see `_listen
 # socket is not read cannot answer pings in time.
 REST_KEEPALIVE = "headgate.rest_keepalive"
 # What is no command here may be one of the project's, and costs as much as one.
+_BEGUN: Scope = {}  # instead of the scope of a connection that has begun
 _NOT_OURS = frozenset({Code.UNKNOWN_COMMAND, Code.UNSUPPORTED})
 
 
@@ -93,7 +94,9 @@ class ChatConsumer:
                 "ChatConsumer serves WebSockets; mount it under the 'websocket' key "
                 "of a ProtocolTypeRouter.",
             )
-        await _Client(self, scope, receive, send).serve()
+        client = _Client(self, scope, receive, send)
+        del scope  # which whoever called us may have made for us: see `_listen`
+        await client.serve()
 
     async def identify(self, scope: Scope) -> Identity | None:
         """Return who opens this WebSocket; None for somebody unknown: a guest.
@@ -140,10 +143,11 @@ class _Client:
         send: Send,
     ) -> None:
         self.consumer = consumer
-        self.scope = dict(scope)
+        self.scope = scope
         self.receive = receive
         self.send = send
         self.visitor: Visitor | None = None
+        self.hearing: Hearing | None = None
         self.bad_commands = 0
         self.fault: Exception | None = None  # in what was heard at once
         # How it ended: a close code and a reason; 1006 is without a word.
@@ -160,7 +164,8 @@ class _Client:
             who = await self._who_comes()
             if isinstance(who, Refused):
                 await self._refuse(mode, who)
-            sink = self._sink()
+            offered = self.scope.get("extensions", {}).get(READY_FRAMES)
+            sink = sink_of(offered, self.send)
             await self._converse(mode, sink, who)
         except OriginDenied:
             await deny(self.scope, self.send)
@@ -182,15 +187,6 @@ class _Client:
                 await self.visitor.close(*self.ended)
             if sink is not None:
                 await sink.close()
-
-    def _sink(self) -> Sink:
-        """Return the way out: the server's own, or ASGI's."""
-        ready_frames = self.scope.get("extensions", {}).get(READY_FRAMES)
-        if ready_frames is not None:
-            sink: Sink = ready_frames()
-            return sink
-        warn_without_flow_control()
-        return AsgiSink(self.send)
 
     async def _refuse(self, mode: Mode, refused: Refused) -> NoReturn:
         """Answer the handshake, so that a browser can read why, and close."""
@@ -216,7 +212,7 @@ class _Client:
         if visitor is None:
             raise RuntimeError("nobody has begun")
         visitor.arrived()
-        self._listen(visitor, conversation)
+        self._listen(conversation)
         for number in count(1):
             payload = ""
             if number % HEARD_AT_ONCE == 0:
@@ -234,25 +230,28 @@ class _Client:
                 conversation.explain(bad)
                 self._count_bad(conversation, bad)
 
-    def _listen(self, visitor: Visitor, conversation: Hearing) -> None:
+    def _listen(self, conversation: Hearing) -> None:
         """Hear what needs no waiting without this task, where the server offers that.
 
         The server takes a function `(text) -> bool`, which it calls only while this
         task waits in `receive`, so that commands keep their order. What is not
-        taken, for whatever reason, comes by `receive`.
+        taken, for whatever reason, comes by `receive`. The scope is let go of: it was
+        for beginning, and connections last.
         """
         listen = self.scope.get("extensions", {}).get(DIRECT_TEXTS)
-        if listen is None:
-            return
+        self.scope = _BEGUN
+        if listen is not None:
+            self.hearing = conversation
+            listen(self._hear_now)
 
-        def hear(text: str) -> bool:
-            try:
-                return visitor.ready and conversation.hear_now(text)
-            except Exception as exc:  # noqa: BLE001 - the task raises it
-                self.fault = exc
-                return False
-
-        listen(hear)
+    def _hear_now(self, text: str) -> bool:
+        visitor, hearing = self.visitor, self.hearing
+        try:
+            ready = visitor is not None and visitor.ready
+            return ready and hearing is not None and hearing.hear_now(text)
+        except Exception as exc:  # noqa: BLE001 - the task raises it
+            self.fault = exc
+            return False
 
     # --- beginning ---
 

@@ -9,7 +9,6 @@ whether it comes too fast.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
 from headgate.chat.command_limits import MUST_WAIT, CommandLimits
 from headgate.chat.conf import conf
-from headgate.chat.entrance import come_in
+from headgate.chat.entrance import Ahead, come_in
 from headgate.chat.entries import (
     Change,
     Draft,
@@ -76,27 +75,32 @@ from headgate.protocol.pushes import (
 
 __all__ = ["Conversation"]
 
+# The method that answers each command: at once, or when something was waited for. One
+# table for all connections, by name, as a bound method for each would last as long.
+_AT_ONCE: dict[type[Command], str] = {
+    Hello: "_hello_again",
+    Leave: "_leave",
+    Typing: "_typing",
+    Read: "_read",
+    Ping: "_ping",
+}
+_AWAITED: dict[type[Command], str] = {
+    Send: "_send",
+    Join: "_join",
+    Edit: "_edit",
+    Delete: "_delete",
+    History: "_history",
+}
+
 
 class Conversation:
     """A client in `headgate.v1`, after its hello was decoded."""
 
+    __slots__ = ("_limits", "_visitor")
+
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
         self._limits = CommandLimits(visitor)
-        self._at_once: dict[type[Command], Callable[[Any], None]] = {
-            Hello: self._hello_again,
-            Leave: self._leave,
-            Typing: self._typing,
-            Read: self._read,
-            Ping: self._ping,
-        }
-        self._awaited: dict[type[Command], Callable[[Any], Awaitable[None]]] = {
-            Send: self._send,
-            Join: self._join,
-            Edit: self._edit,
-            Delete: self._delete,
-            History: self._history,
-        }
 
     async def begin(self, hello: Hello, url_room: str | None) -> None:
         """Answer hello: join the URL's room and those to resume, then welcome."""
@@ -108,12 +112,15 @@ class Conversation:
             places[slug] = Position(seen) if isinstance(seen, int) else seen
         entries: dict[str, RoomJoined] = {}
         resets: list[Reset] = []
+        pending = {slug: hello.pending.get(slug, []) for slug in places}
+        ahead = {
+            slug: Ahead(visitor, slug, pending[slug])
+            for slug in list(places)[:MAX_ROOMS]
+            if len(places) > 1
+        }
         for slug, place in places.items():
             entries[slug], reset = await self._enter(
-                slug,
-                place,
-                hello.pending.get(slug, []),
-                hello.pace,
+                slug, place, pending[slug], hello.pace, ahead.get(slug)
             )
             if reset is not None:
                 resets.append(reset)
@@ -139,7 +146,7 @@ class Conversation:
             elif self._needs_no_waiting(command):
                 self._do(command)
             else:
-                await self._awaited[type(command)](command)
+                await getattr(self, _AWAITED[type(command)])(command)
         except LogUnavailable:
             self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
 
@@ -166,7 +173,7 @@ class Conversation:
             return self._visitor.watch(command.room) is not None and (
                 not has_before_send()
             )
-        return type(command) in self._at_once
+        return type(command) in _AT_ONCE
 
     def _do(self, command: Command) -> None:
         """Do what a command asks that needs no waiting."""
@@ -176,7 +183,7 @@ class Conversation:
             if draft is not None:
                 self._visitor.submit(draft, partial(self._saved, command))
             return
-        self._at_once[type(command)](command)
+        getattr(self, _AT_ONCE[type(command)])(command)
 
     def _refused(self, command: Command, refusal: Decision) -> None:
         """Answer a command that came too fast."""
@@ -221,13 +228,16 @@ class Conversation:
         place: Position | None,
         pending: list[str],
         pace: str | None,
+        ahead: Ahead | None = None,
     ) -> tuple[RoomJoined, Reset | None]:
         """Begin to watch a room; its events wait for `go`."""
         visitor = self._visitor
         if visitor.watch(slug) is None and visitor.rooms_joined >= MAX_ROOMS:
             return RoomJoined(error=error(Code.TOO_MANY_ROOMS)), None
         try:
-            found = await come_in(visitor, slug, place, pending, pace=wished_pace(pace))
+            found = await come_in(
+                visitor, slug, place, pending, pace=wished_pace(pace), ahead=ahead
+            )
         except LogUnavailable:
             away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
             return RoomJoined(error=away), None

@@ -7,6 +7,7 @@ the room has seen a change of standing since.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from headgate.chat.history import landed
@@ -21,7 +22,9 @@ from headgate.limits.rates import Rate
 from headgate.protocol.commands import Position
 from headgate.protocol.pushes import Reset
 
-__all__ = ["Entrance", "come_in"]
+__all__ = ["Ahead", "Entrance", "come_in"]
+
+_Look = tuple[Rights, int, dict[str, int]] | Deny
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,26 @@ class Entrance:
     reset: Reset | None
 
 
+class Ahead:
+    """A look into a room for somebody, on its way before they come in.
+
+    With one for each of several rooms, all are looked into on one trip.
+    """
+
+    __slots__ = ("changes", "look")
+
+    def __init__(self, visitor: Visitor, slug: str, pending: list[str]) -> None:
+        self.changes = visitor.engine.standing.changes
+        self.look = _asked(visitor, slug, pending, make=True)
+        self.look.add_done_callback(_seen)
+
+
+def _seen(look: asyncio.Future[_Look]) -> None:
+    """Take note of what failed: it may be that nobody comes in any more."""
+    if not look.cancelled():
+        look.exception()
+
+
 async def come_in(
     visitor: Visitor,
     slug: str,
@@ -48,19 +71,21 @@ async def come_in(
     *,
     make: bool = True,
     pace: Rate | None = None,
+    ahead: Ahead | None = None,
 ) -> Entrance | Deny:
     """Begin to watch a room, from a place or from now; its events wait for `go`.
 
     `pending` are client_ids of which somebody does not know whether they landed; with
     `make` False an unknown room is not made. `pace` is what somebody wants at most of
-    the room's events. Raises `LogUnavailable`.
+    the room's events. `ahead` is a look that was asked for. Raises `LogUnavailable`.
     """
     engine = visitor.engine
     seen = 0 if place is None else place.seq
-    changes = engine.standing.changes
+    changes = engine.standing.changes if ahead is None else ahead.changes
+    asked = None if ahead is None else ahead.look
     while True:
-        question = Question(visitor.actor, slug, pending or (), make)
-        look = await shared_look(engine.reader, _look_in, question)
+        look = await (asked or _asked(visitor, slug, pending or [], make=make))
+        asked = None
         if isinstance(look, Deny):
             return look
         rights, unread, found = look
@@ -86,9 +111,14 @@ async def come_in(
     return Entrance(rights, room.head, room.epoch, unread, found, reset)
 
 
-def _look_in(
-    question: Question, lookups: Lookups
-) -> tuple[Rights, int, dict[str, int]] | Deny:
+def _asked(
+    visitor: Visitor, slug: str, pending: list[str], *, make: bool
+) -> asyncio.Future[_Look]:
+    question = Question(visitor.actor, slug, pending, make)
+    return shared_look(visitor.engine.reader, _look_in, question)
+
+
+def _look_in(question: Question, lookups: Lookups) -> _Look:
     """Return rights, unread count and what landed; off the loop."""
     actor, pending = question.actor, question.pending
     rights = enter(actor, question.slug, make=question.make, lookups=lookups)

@@ -39,6 +39,11 @@ _POLICIES: dict[str, tuple[str, ...]] = {
 }
 _BY_ROOM = frozenset({"send", "slow_mode", "typing"})
 
+# What applies everywhere and is told to whoever comes in.
+_TOLD = ("command", "send", "send.all", "typing", "history")
+
+RoomCharge = tuple[Rights, Charge]
+
 _numbers = count(1)
 # The limiter of what belongs to one process, and the shared one that it goes with.
 _own: tuple[Limiter, Limiter] | None = None
@@ -90,6 +95,8 @@ class Gate:
         account: The key of who it is, by which they may have limits of their own.
     """
 
+    __slots__ = ("_commands", "_connected", "_made", "_met", "_person", "account")
+
     def __init__(self, actor: Actor, address: str, *, connected: bool) -> None:
         self.account = actor.key
         self._person = person_key(actor, address)
@@ -136,6 +143,24 @@ class Gate:
             self._made.clear()
         self._made[place] = rights, in_force, known.version, found
         return found
+
+    def told(self, rooms: Iterable[Rights]) -> tuple[list[Charge], list[RoomCharge]]:
+        """Return what somebody is to be told of, and of rooms what is not that.
+
+        It is asked once and not kept, unlike what they do.
+        """
+        in_force, own = policies(), overrides().of(self.account)
+        general = []
+        for name in _TOLD:
+            policy = in_force.policy(name, own)
+            if policy is not None:
+                key = self._commands if name == "command" else self._key(name, None)
+                general.append(Charge(policy, key))
+        narrow: list[RoomCharge] = []
+        for rights in rooms:
+            charges = self._charges("send", rights, in_force, command=False)
+            narrow += [(rights, each) for each in charges if each not in general]
+        return general, narrow
 
     def _charges(
         self,

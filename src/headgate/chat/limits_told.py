@@ -19,8 +19,6 @@ from headgate.protocol.pushes import Limit
 
 __all__ = ["limits_told", "slow_mode_ms"]
 
-_EVERYWHERE = ("send", "typing", "history")
-
 
 def slow_mode_ms(rights: Rights) -> int | None:
     """Return a room's slow mode as the wire tells it; None where there is none."""
@@ -37,11 +35,7 @@ async def limits_told(gate: Gate, rooms: Iterable[Rights] = ()) -> list[Limit]:
     if limiter().off:
         return []
     rooms = list(rooms)
-    general = _distinct(charge for name in _EVERYWHERE for charge in gate.charges(name))
-    narrow: list[tuple[Rights, Charge]] = []
-    for rights in rooms:
-        charges = gate.charges("send", rights, command=False)
-        narrow += [(rights, each) for each in charges if each not in general]
+    general, narrow = gate.told(rooms)
     looked = await gate.peek(_distinct([*general, *(each for _, each in narrow)]))
     left = {(each.policy.name, each.key): each for each in looked}
     found = []

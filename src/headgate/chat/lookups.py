@@ -44,6 +44,10 @@ class Lookups:
         self._unread: dict[tuple[int, int], int] = {}
         self._crowded: dict[int, bool] = {}
 
+    def __reduce__(self) -> tuple[type[Lookups], tuple[()]]:
+        """Leave behind what was read: a project may pickle a room with us in it."""
+        return Lookups, ()
+
     def room(self, slug: str) -> Room | None:
         """Return a room by its slug, an object of its own for each who asks."""
         row = self._rooms.get(slug)

@@ -102,8 +102,8 @@ class Permissions:
         """Return an actor's row in a room; asked once for all of one decision."""
         kept: dict[str, Member | None] = room.__dict__.setdefault("_standing", {})
         if actor.key not in kept:
-            rows = Member.objects.filter(room_id=room.pk, author_key=actor.key)
-            kept[actor.key] = rows.first()
+            lookups: Lookups = room.__dict__.get("_lookups") or Lookups()
+            kept[actor.key] = lookups.member(room, actor.key)
         return kept[actor.key]
 
 
@@ -142,6 +142,7 @@ def can(
 def _forget_standings(room: Room) -> None:
     """Have `Permissions.member` look again: project code keeps room objects long."""
     room.__dict__.pop("_standing", None)
+    room.__dict__.pop("_lookups", None)
 
 
 def _decided(
@@ -192,11 +193,14 @@ _ALL_ALLOWED: Mapping[str, Allow | Deny] = MappingProxyType(
 
 
 def rights_in(actor: Actor, room: Room, lookups: Lookups | None = None) -> Rights:
-    """Return an actor's rights in a room; `lookups` may know the actor's row there."""
+    """Return an actor's rights in a room.
+
+    `lookups` are begun for whoever has just asked, and may know of others, too.
+    """
     rules = permissions()
     _forget_standings(room)
-    if lookups is not None and type(rules).member is Permissions.member:
-        room.__dict__["_standing"] = {actor.key: lookups.member(room, actor.key)}
+    if lookups is not None:
+        room.__dict__["_lookups"] = lookups  # for `Permissions.member`
     member = rules.member(actor, room)
     limits = RoomLimits.of(room.settings)
     slow = policies().slow_mode(limits.slow_mode_seconds) is not None

@@ -88,12 +88,14 @@ class Visitor:
             outbox_max_bytes=conf().OUTBOX_MAX_BYTES,
         )
         self.gate = Gate(actor, address, connected=True)
-        self.marks = ReadMarks(self.submit, self.say)
-        self._ladder = Ladder(conf())
+        # Made when they are needed: most who are here only watch.
+        self._marks: ReadMarks | None = None
+        self._ladder: Ladder | None = None
         self._rest = rest
         self._going_on: asyncio.TimerHandle | None = None  # at the end of a pause
         self._in_flight = 0
-        self._fewer = asyncio.Event()
+        # Told when it may be that this connection may be read.
+        self._fewer: asyncio.Event | None = None
         # Rights in rooms that are not joined, and until when they hold.
         self._looked_up: dict[str, tuple[Rights, float]] = {}
         # The joined rooms by their slugs.
@@ -115,6 +117,13 @@ class Visitor:
         """Who they are, with their account as it was when it was looked at last."""
         actor: Actor = self.connection.owner
         return actor
+
+    @property
+    def marks(self) -> ReadMarks:
+        """Their read marks."""
+        if self._marks is None:
+            self._marks = ReadMarks(self.submit, self.say)
+        return self._marks
 
     def arrived(self) -> None:
         """Tell the project that somebody is in."""
@@ -226,7 +235,7 @@ class Visitor:
 
     def _settled(self, answer: Callable[[Verdict], Any], verdict: Verdict) -> None:
         self._in_flight -= 1
-        self._fewer.set()
+        self._tell_fewer()
         if not self.connection.closed:
             message = answer(verdict)
             if message is not None:
@@ -238,6 +247,8 @@ class Visitor:
     def refused(self, refusal: Decision) -> None:
         """Note that something was refused, and go up the ladder if it goes on."""
         loop = asyncio.get_running_loop()
+        if self._ladder is None:
+            self._ladder = Ladder(conf())
         step = self._ladder.refused(loop.time())
         if step is Step.PAUSE:
             seconds = self._ladder.paused_until - loop.time()
@@ -266,7 +277,7 @@ class Visitor:
     def _go_on(self) -> None:
         """Read the socket again."""
         self._going_on = None
-        self._fewer.set()
+        self._tell_fewer()
         if self._rest is not None:
             self._rest(False)
 
@@ -288,14 +299,22 @@ class Visitor:
         while (
             self._going_on is not None or self.is_leaving
         ) and not self.connection.closed:
-            self._fewer.clear()
-            await self._fewer.wait()
+            await self._told_fewer()
         while self._in_flight >= MAX_IN_FLIGHT and not self.connection.closed:
-            self._fewer.clear()
-            await self._fewer.wait()
+            await self._told_fewer()
         while not self.connection.outbox.roomy and not self.connection.closed:
             # Replies are never dropped, so whoever does not read them is not heard.
             await self.connection.outbox.room_in()
+
+    async def _told_fewer(self) -> None:
+        if self._fewer is None:
+            self._fewer = asyncio.Event()
+        await self._fewer.wait()
+
+    def _tell_fewer(self) -> None:
+        if self._fewer is not None:
+            self._fewer.set()
+            self._fewer = None
 
     async def attend(self, hear: Callable[[str], Awaitable[None]], text: str) -> None:
         """Have a frame heard once this connection may be read; it is begun then."""
@@ -345,8 +364,9 @@ class Visitor:
 
         `code` and `reason` are those of the WebSocket's close, by whomever.
         """
-        self._fewer.set()
-        self.marks.close()
+        self._tell_fewer()
+        if self._marks is not None:
+            self._marks.close()
         if self._going_on is not None:
             self._going_on.cancel()
         if self._arrived_at is not None:

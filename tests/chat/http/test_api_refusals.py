@@ -216,7 +216,7 @@ async def test_a_database_that_is_away(
     path: str,
     body: dict[str, Any] | None,
 ) -> None:
-    monkeypatch.setattr("django.db.models.query.QuerySet.first", not_there)
+    monkeypatch.setattr("django.db.backends.utils.CursorWrapper.execute", not_there)
     browser = await browse()
 
     refused = await browser.request(method, f"/api/v1/rooms/general{path}", json=body)

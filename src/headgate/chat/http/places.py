@@ -14,12 +14,11 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import (
     NoReverseMatch,
+    URLResolver,
     get_resolver,
     get_script_prefix,
-    get_urlconf,
     reverse,
 )
-from django.utils.translation import get_language
 
 __all__ = ["SOCKET", "STREAM", "path_in_project", "place", "room_in", "socket_url"]
 
@@ -30,33 +29,32 @@ STREAM = "headgate_chat:stream"
 _UNMOUNTED = {SOCKET: "ws/chat/", STREAM: "api/v1/stream"}
 
 
-# For which URLs, prefix and language places were found last, and those: to reverse a
-# name costs as much as a handshake, and it is done for each.
-_found: tuple[tuple[Any, str, str | None], dict[str, str]] | None = None
-
-
 def place(name: str) -> str:
     """Return the path of a URL name from the root of the project.
 
     Without a prefix that the server or FORCE_SCRIPT_NAME puts before it.
     """
-    global _found  # noqa: PLW0603 - kept for as long as these are the same
-    # Whoever changes URLs has Django forget its resolver, and make another one.
-    resolver, prefix = get_resolver(get_urlconf()), get_script_prefix()
-    made_for = resolver, prefix, get_language()
-    if _found is None or _found[0] != made_for:
-        _found = made_for, {}
-    places = _found[1]
-    if name not in places:
-        places[name] = _reversed(name, prefix)
-    return places[name]
-
-
-def _reversed(name: str, prefix: str) -> str:
     try:
-        return "/" + reverse(name).removeprefix(prefix)
+        return "/" + reverse(name).removeprefix(get_script_prefix())
     except NoReverseMatch:
         return "/" + _UNMOUNTED[name]
+
+
+# The project's URLs, and the WebSocket's place among them.
+_socket: tuple[URLResolver, str] | None = None
+
+
+def _socket_place() -> str:
+    """Return `place(SOCKET)` for a handshake, which is in no request.
+
+    To find it costs as much as the handshake itself, so it is kept for as long as
+    Django keeps the URLs; only requests may have others.
+    """
+    global _socket  # noqa: PLW0603
+    resolver = get_resolver()
+    if _socket is None or _socket[0] is not resolver:
+        _socket = resolver, place(SOCKET)
+    return _socket[1]
 
 
 def path_in_project(scope: MutableMapping[str, Any]) -> str:
@@ -74,7 +72,7 @@ def room_in(path: str) -> str | None:
 
     None where the path is no WebSocket of the chat's.
     """
-    socket = place(SOCKET)
+    socket = _socket_place()
     if not path.startswith(socket):
         return None
     room = path.removeprefix(socket)
