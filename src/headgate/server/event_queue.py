@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Any
 
 __all__ = ["EventQueue"]
@@ -19,7 +18,7 @@ class EventQueue:
     __slots__ = ("_events", "_loop", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._events: deque[Any] = deque()
+        self._events: list[Any] = []
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
@@ -43,4 +42,4 @@ class EventQueue:
         while not self._events:
             self._waiter = self._loop.create_future()
             await self._waiter
-        return self._events.popleft()
+        return self._events.pop(0)

@@ -43,8 +43,9 @@ class ReadyFrameSink:
         self._protocol = protocol
         self._write = protocol.transport.write
         self._outbox: Outbox | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        # Whether nothing waits for the transport, and who waits for that.
+        self.idle = True
+        self._drained: asyncio.Event | None = None
 
     @property
     def _gone(self) -> bool:
@@ -74,15 +75,15 @@ class ReadyFrameSink:
         self._outbox = outbox
         if self._gone:
             outbox.abandon()
-            self._idle.set()
+            self._is_idle()
             return
         writable = self._protocol.writable.is_set
         while writable() and not outbox.empty:
             self._write(_next(outbox))
         if outbox.empty:
-            self._idle.set()
+            self._is_idle()
         else:
-            self._idle.clear()
+            self.idle = False
         if writable():
             outbox.took()
 
@@ -107,14 +108,19 @@ class ReadyFrameSink:
             lying_under.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits for the transport."""
-        return self._idle.is_set()
+    def _is_idle(self) -> None:
+        self.idle = True
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
 
     async def drained(self) -> None:
         """Wait until the transport has all, or the client is gone."""
-        await self._idle.wait()
+        if self.idle:
+            return
+        if self._drained is None:
+            self._drained = asyncio.Event()
+        await self._drained.wait()
 
     async def close(self) -> None:
         """Write nothing any more."""

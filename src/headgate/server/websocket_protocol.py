@@ -354,6 +354,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         if answered and not message.get("more_body", False):
             self.handshake_complete = True
         if message["type"] == "websocket.accept":
+            # What uvicorn needs no more: the headers of both, for every connection.
+            self.request = self.response = None  # type: ignore[assignment]
             self._settle()
         elif message["type"] == "websocket.close":
             self._settle()
