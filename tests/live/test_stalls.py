@@ -9,7 +9,13 @@ from headgate.live.connection import Connection
 from headgate.live.frames import Frame
 from headgate.live.meters import Meters
 from headgate.live.scheduler import Scheduler
-from headgate.live.stalls import LOOK_SECONDS, SILENT_SECONDS, STALL_SECONDS, Stalls
+from headgate.live.stalls import (
+    LOOK_SECONDS,
+    MOST_CUTS,
+    SILENT_SECONDS,
+    STALL_SECONDS,
+    Stalls,
+)
 from headgate.protocol.codes import Close
 from tests.live.parts import SlowSink, connect
 
@@ -163,3 +169,14 @@ async def test_after_closing_nobody_is_looked_at(
     assert not sink.aborted
     assert watched.stalls._timer.cancelled()
     assert caplog.text == ""
+
+
+async def test_many_are_cut_off_some_in_each_look(watched: Watched) -> None:
+    """Those who read would wait for the end of all of them."""
+    for _ in range(MOST_CUTS + 20):
+        say(watched.add(0)[0])
+    await asyncio.sleep(STALL_SECONDS + LOOK_SECONDS + 0.5)
+    assert watched.meters.stalled == MOST_CUTS
+
+    await asyncio.sleep(LOOK_SECONDS)
+    assert watched.meters.stalled == MOST_CUTS + 20

@@ -24,6 +24,9 @@ STALL_SECONDS = 10.0  # without progress, then a connection is aborted
 # For which nothing was heard of a client that sends heartbeats: two of its intervals.
 SILENT_SECONDS = 2 * HEARTBEAT_SECONDS
 LOOK_SECONDS = 1.0  # between looks at all connections
+# Connections that are cut off in one look: each one's end costs the loop some tenths of
+# a millisecond, which those who read would wait for.
+MOST_CUTS = 100
 
 
 class Stalls:
@@ -44,12 +47,14 @@ class Stalls:
         self._waiting: dict[Connection, tuple[int, float]] = {}
         self._round: Iterator[Connection] | None = None
         self._seen: dict[Connection, tuple[int, float]] = {}
+        self._cuts = 0  # in this round
         self.queued = False
         self._timer = loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._round = iter(list(self._connections))
         self._seen = {}
+        self._cuts = 0
         self._scheduler.ready(self)
 
     def work(self, part: Slice) -> bool:
@@ -68,7 +73,8 @@ class Stalls:
 
     def _look_at(self, connection: Connection, now: float) -> None:
         heard_at = connection.heard_at
-        if heard_at is not None and now - heard_at > SILENT_SECONDS:
+        silent = heard_at is not None and now - heard_at > SILENT_SECONDS
+        if silent and self._cuts < MOST_CUTS:
             self._meters.silent += 1
             logger.info("connection_silent seconds=%g", SILENT_SECONDS)
             self._cut(connection)
@@ -79,7 +85,7 @@ class Stalls:
         before, since = self._waiting.get(connection, (0, now))
         if number != before:
             since = now
-        if now - since < STALL_SECONDS:
+        if now - since < STALL_SECONDS or self._cuts >= MOST_CUTS:
             self._seen[connection] = number, since
         else:
             self._meters.stalled += 1
@@ -87,6 +93,7 @@ class Stalls:
             self._cut(connection)
 
     def _cut(self, connection: Connection) -> None:
+        self._cuts += 1
         connection.sink.abort()
         connection.end(Close.TOO_SLOW, None)
 
