@@ -115,6 +115,22 @@ def stalled(report: Report) -> list[str]:
     return lines
 
 
+def quiet(report: Report) -> list[str]:
+    """Return the section of a quiet room beside a saturated one."""
+    rows = [
+        [
+            each["other_room"],
+            f"{each['p50_ms']:,}",
+            f"{each['p99_ms']:,}",
+            f"{each['longest_ms']:,}",
+            f"{each['deliveries_per_second']:,}",
+        ]
+        for each in report["figures"]
+    ]
+    head = ["the other room", "p50 ms", "p99 ms", "longest ms", "deliveries/s there"]
+    return ["### A quiet room of ten beside a saturated one", "", *_table(head, rows)]
+
+
 def storm(report: Report) -> list[str]:
     """Return the section of a storm of returns."""
     each = report["figures"][0]
@@ -155,6 +171,7 @@ SECTIONS: dict[str, Callable[[Report], list[str]]] = {
     "fanout": fanout,
     "idle": idle,
     "connect": connect,
+    "quiet": quiet,
     "stalled": stalled,
     "storm": storm,
     "replay-1000": replay,

@@ -26,6 +26,7 @@ OPTIONS = {
     "connect": ["--connections", "10"],
     "stalled": ["--readers", "10", "--rate", "50", "--seconds", "0.3"],
     "storm": ["--connections", "10", "--behind", "5"],
+    "quiet": ["--watchers", "10", "--seconds", "0.5"],
 }
 RUN_SECONDS = 50.0
 Run = Callable[[str], dict[str, Any]]
@@ -101,6 +102,13 @@ def test_stalled_readers_miss_nothing_and_come_back_whole(run: Run) -> None:
         assert each["returned_whole"] == each["returned"] == each["stalled"]
 
 
+def test_a_quiet_room_is_heard_beside_another(run: Run) -> None:
+    alone, beside = run("quiet")["figures"]
+    assert alone["other_room"] == "none"
+    assert 0 < beside["p50_ms"] <= beside["p99_ms"] <= beside["longest_ms"]
+    assert beside["deliveries_per_second"] > 0
+
+
 def test_storm_ends_with_all_caught_up(run: Run) -> None:
     (figure,) = run("storm")["figures"]
     assert figure["caught_up"] == figure["connections"] == 10
@@ -128,6 +136,7 @@ def test_tables_and_plot(run: Run, results: Path, tmp_path: Path) -> None:
         "### Fan-out",
         "### 10 idle connections",
         "### Connecting",
+        "### A quiet room of ten beside a saturated one",
         "### Watchers who never read",
         "### 10 back at once, each 5 behind",
     ):

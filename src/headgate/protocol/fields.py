@@ -58,9 +58,7 @@ ROOM_RULE = (
     "a room's name has 1 to 64 letters, digits, '_', '.' or '-' "
     "and begins with a letter or digit"
 )
-PACE_PATTERN = (
-    r"^[1-9][0-9]{0,5}/([1-9][0-9]{0,3})?(s|min|h)(:[1-9][0-9]{0,5})?$(?!\n)"
-)
+PACE_PATTERN = r"^[1-9][0-9]{0,5}/([1-9][0-9]{0,3})?(s|min|h)(:[1-9][0-9]{0,5})?$(?!\n)"
 PACE_RULE = (
     "so many events in a period: a number, a slash and a period, and how many may come "
     "at once after a colon: `5/s`, `60/min:10`; periods are s, min and h"
