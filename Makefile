@@ -23,9 +23,10 @@ run: ## serve the chat on http://127.0.0.1:8000 (HOST=, PORT=, DATA= to change t
 test: ## set everything up, check the sources and run every test
 	@exec scripts/test
 
-soak: ## try the HTTP API with ten times as many requests as the tests
+soak: ## try the HTTP API and delivery ten times as long, and drain 1,000 clients
 	@scripts/setup all
-	@exec env HEADGATE_SOAK=1 .venv/bin/pytest tests/chat/http/test_api_schema.py
+	@env HEADGATE_SOAK=1 .venv/bin/pytest tests/chat/http/test_api_schema.py tests/live/test_delivery.py
+	@exec env HEADGATE_SOAK=1 HEADGATE_CROWD=1000 .venv/bin/pytest --timeout 900 tests/e2e/test_drain.py -k load
 
 lint: ## check the sources without running a test
 	@scripts/setup all
