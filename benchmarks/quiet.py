@@ -129,9 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_file_limit(options.watchers + 200)
     campaign = Campaign("quiet", options)
     turns: dict[bool, list[Turn]] = {False: [], True: []}
+    (system,) = campaign.systems([HEADGATE])
     for _ in range(options.rounds):
         for beside, found in turns.items():
-            turn = campaign.attempt(HEADGATE, partial(visit, options, beside=beside))
+            turn = campaign.attempt(system, partial(visit, options, beside=beside))
             if turn is not None:
                 found.append(turn)
     names = {
