@@ -330,3 +330,16 @@ async def test_paces_that_are_remembered_are_bounded(
         await join(node, connection, room_id, pace="3/day")
 
     assert list(connection.paces) == list(range(15, 20))
+
+
+async def test_it_is_still_when_all_has_gone_out(log: MemoryLog, node: Node) -> None:
+    connection, sink = connect()
+    await join(node, connection, 1)
+    await turns()
+    assert node.still
+    for _ in range(2):
+        node.hub.publish(1, log.write(1, 1))
+        assert not node.still
+    await until(lambda: node.still)
+
+    assert seqs(sink) == [1, 2]

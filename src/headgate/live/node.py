@@ -171,6 +171,12 @@ class Node:
     def _feed(self, watch: Watch) -> None:
         self._feeder.feed(watch)
 
+    @property
+    def still(self) -> bool:
+        """Whether all that has come to its rooms has gone out, or waits for readers."""
+        rooms = self.hub.rooms.values()
+        return self.scheduler.idle and all(room.still for room in rooms)
+
     def close(self) -> None:
         """Stop what works by itself."""
         self._stalls.close()

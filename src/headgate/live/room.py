@@ -136,6 +136,11 @@ class HubRoom:
         self._signals.put(signal)
         self._send_soon()
 
+    @property
+    def still(self) -> bool:
+        """Whether nothing waits for a pass, nor is in one."""
+        return self._pass is None and self._waits_since is None
+
     def end(self) -> None:
         """Stop: nobody watches any more."""
         if self.filling is not None:

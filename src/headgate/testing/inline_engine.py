@@ -234,3 +234,6 @@ class InlineEngine(Engine):
     async def look(self) -> None:
         """Have all go out that is in the log by now."""
         await cast("InlineHeads", self._heads).look()
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while not self.node.still:  # noqa: ASYNC110 - nobody would tell but here
+                await asyncio.sleep(0.001)
