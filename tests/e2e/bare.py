@@ -22,11 +22,14 @@ class Bare:
 
     Attributes:
         heard: Every object that came, in order.
+        sees_people: Whether it hears who is there; that comes whenever a second is
+            over, so only those do who ask for it.
     """
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.heard: list[dict[str, Any]] = []
+        self.sees_people = False
 
     async def say(self, **command: Any) -> None:
         """Send a command."""
@@ -36,6 +39,8 @@ class Bare:
         """Return the next object."""
         async with asyncio.timeout(limit_seconds):
             said: dict[str, Any] = json.loads(await self.socket.recv())
+            while said.get("push") == "presence" and not self.sees_people:
+                said = json.loads(await self.socket.recv())
         self.heard.append(said)
         return said
 

@@ -62,6 +62,7 @@ async def test_who_is_there_is_told_across(
     first, second = two(serve, "--redis", redis_server.url)
 
     async with welcomed(first.ws_url, "general/", name="Ada") as ada:
+        ada.sees_people = True
         async with welcomed(second.ws_url, "general/", name="Bob"):
             names: set[str] = set()
             while "Bob" not in names:
