@@ -82,7 +82,8 @@ async def test_a_reader_that_takes_nothing_costs_little_and_misses_nothing(
         await in_thread(write, 25, text="x" * 500)
         await quick.until("general", len(quick.heard) + 24)
         sizes = [each.outbox.size_bytes for each in chat.node.connections]
-        assert max(sizes) < 4096 + 1000
+        # Below its limit it takes one more run, of what came together.
+        assert max(sizes) < 4096 + 25 * 1000
     assert len(reader.heard) == 1
     reader.reads.set()
     await reader.until("general", 100)
