@@ -69,6 +69,28 @@ def test_whoever_would_wait_too_long_is_told_when_to_come_back() -> None:
     on_a_fake_clock(program)
 
 
+def test_nobody_stands_in_line_for_ever() -> None:
+    """Where those who were let in do not get on: the database is away, say."""
+
+    async def program() -> None:
+        door, order = Admission(), list[int]()
+        stuck = [
+            asyncio.create_task(come(door, 1000.0, order, number))
+            for number in range(MOST_AT_ONCE)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(Crowded) as crowd:
+            await come(door, 1.0, order, 99)
+        assert crowd.value.retry_after_ms > 0
+        assert (door.waiting, door.sent_away) == (0, 1)
+        for each in stuck:
+            each.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        await come(door, 0.1, order, 100)
+
+    on_a_fake_clock(program)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=60))
 def test_no_place_is_lost(steps: list[tuple[bool, int]]) -> None:
     """Whatever comes and goes, never more than allowed are in, and all get in."""

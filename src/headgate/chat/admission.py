@@ -83,11 +83,21 @@ class Admission:
         turn = self._loop.create_future()
         self._line.append(turn)
         try:
-            await turn  # whoever leaves hands their place on
+            # Twice as long: a guess may be wrong, and the database away.
+            async with asyncio.timeout(2 * LONGEST_WAIT_SECONDS):
+                await self._wait(turn)
+        except TimeoutError:
+            self.sent_away += 1
+            raise Crowded(round(1000 * LONGEST_WAIT_SECONDS)) from None
+
+    async def _wait(self, turn: asyncio.Future[None]) -> None:
+        """Stand in line until whoever leaves hands their place on."""
+        try:
+            await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave()  # it was handed on to somebody who is gone
-            else:
+            elif turn in self._line:
                 self._line.remove(turn)
             raise
 
