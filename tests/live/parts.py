@@ -309,6 +309,7 @@ async def join(
     room_id: int,
     after: int | None = None,
     pace: str | None = None,
+    visible_from: int = 1,
 ) -> Watch:
     """Watch a room as a client does."""
     if connection not in node.connections:
@@ -319,7 +320,7 @@ async def join(
         room,
         after=after,
         epoch=None,
-        visible_from=1,
+        visible_from=visible_from,
         rights=None,
     )
     watch = connection.watches[room_id]

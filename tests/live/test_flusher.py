@@ -43,24 +43,26 @@ async def test_all_of_one_turn_leaves_in_one_flush(flusher: Flusher) -> None:
     assert (sink.flushes, texts(sink)) == (2, ["a", "b", "c", "d"])
 
 
-async def test_what_is_for_one_alone_comes_before_all_else(
+async def test_what_a_room_adds_leaves_with_what_waited(
     scheduler: Scheduler, flusher: Flusher
 ) -> None:
-    seen: list[int] = []
+    """Somebody's own message, behind the reply that tells of it."""
     connection, sink = connect()
 
-    class Other:
+    class Room:
         queued = False
 
         def work(self, part: Slice) -> bool:
-            seen.append(sink.flushes)
+            event = Frame(b"event")
+            connection.outbox.put_in_order([event], event.size)
+            flusher.touch(connection)
             return False
 
-    scheduler.ready(Other())
-    say(flusher, connection, "a")
+    say(flusher, connection, "reply")
+    scheduler.ready(Room())
     await turns(1)
 
-    assert seen == [1]
+    assert (sink.flushes, texts(sink)) == (1, ["reply", "event"])
 
 
 async def test_many_are_flushed_in_slices(flusher: Flusher) -> None:

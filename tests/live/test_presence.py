@@ -27,8 +27,8 @@ from tests.live.parts import connect
 ROOM = 1
 
 
-def author(number: int) -> Author:
-    return Author(f"u:{number}", "user", f"Person {number}")
+def author(number: int, name: str = "Person") -> Author:
+    return Author(f"u:{number}", "user", f"{name} {number}")
 
 
 class Process:
@@ -52,11 +52,11 @@ class Process:
             for each in self.neighbours:
                 each.attendance.heard(room_id, copy)
 
-    def came(self, number: int) -> list[Any]:
+    def came(self, number: int, name: str = "Person") -> list[Any]:
         """Let somebody come, and return what they are told at once."""
         connection, sink = connect()
         watch = Watch(connection, ROOM, 0)
-        self.attendance.came(watch, "general", f"u:{number}", author(number))
+        self.attendance.came(watch, "general", f"u:{number}", author(number, name))
         sink.flush(connection.outbox)
         return [msgspec.json.decode(frame.payload) for frame in sink.taken]
 
@@ -118,6 +118,24 @@ def test_who_reconnects_within_a_second_is_not_told() -> None:
     on_a_fake_clock(program)
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_another_name_is_told(leaves: bool) -> None:  # noqa: FBT001 - a case
+    """Whoever takes another name connects anew, within a second or beside the old."""
+
+    async def program() -> None:
+        process = Process()
+        process.came(1)
+        await asyncio.sleep(2 * JOIN_SECONDS)
+        if leaves:
+            process.went(1)
+        process.came(1, "Zoë")
+        await asyncio.sleep(2 * JOIN_SECONDS)
+        _, told = process.told
+        assert ([each.name for each in told.joined], told.left) == (["Zoë 1"], [])
+
+    on_a_fake_clock(program)
+
+
 def test_who_comes_is_told_who_is_there() -> None:
     async def program() -> None:
         process = Process()
@@ -126,6 +144,24 @@ def test_who_comes_is_told_who_is_there() -> None:
         (said,) = process.came(2)
         assert (said["push"], said["room"]) == ("presence", "general")
         assert [each["id"] for each in said["here"]] == ["u:1"]
+
+    on_a_fake_clock(program)
+
+
+def test_somebody_is_found_wherever_they_are() -> None:
+    async def program() -> None:
+        one, other = Process(), Process()
+        linked(one, other)
+        one.came(0)
+        other.came(1)
+        await asyncio.sleep(JOIN_SECONDS)
+        for each in (one, other):
+            find = each.attendance.find
+            assert [find(ROOM, f"u:{n}") for n in (0, 1)] == [author(0), author(1)]
+            assert find(ROOM, "u:2") is None
+            assert find(ROOM + 1, "u:0") is None
+        other.went(1)
+        assert other.attendance.find(ROOM, "u:1") is None
 
     on_a_fake_clock(program)
 

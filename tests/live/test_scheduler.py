@@ -142,20 +142,20 @@ async def test_newcomers_leave_half_to_those_who_go_on(
     assert done.count("a") == done.count("b") == 5 * SLICE_WRITES // 2
 
 
-async def test_a_first_job_that_never_ends_leaves_a_share_to_all_others(
+async def test_a_flusher_that_never_ends_leaves_a_share_to_all_others(
     jobs: Scheduler, job: Make, done: list[str]
 ) -> None:
-    """Whoever floods with commands has the replies come first, for ever."""
+    """Whoever floods with commands has replies to flush for ever."""
     jobs.ready(job("b", 10_000))
     await turns(2)
     done.clear()
-    jobs.first(job("a", 10_000))
+    jobs.flush(job("a", 10_000))
     for _ in range(4):
         jobs.ready(job("c", SLICE_WRITES // 4))
         await turns(1)
 
-    assert done[: SLICE_WRITES // 2] == ["a"] * (SLICE_WRITES // 2)
-    for name in "bc":
+    assert done[: SLICE_WRITES // 4] == ["c"] * (SLICE_WRITES // 4)
+    for name in "abc":
         assert done.count(name) >= 4 * (SLICE_WRITES // 4)
 
 
@@ -166,11 +166,11 @@ async def test_the_time_is_shared_as_the_writes_are(
     jobs.ready(job("b", 1000, piece))
     await turns(2)
     done.clear()
-    jobs.first(job("a", 1000, piece))
+    jobs.flush(job("a", 1000, piece))
     jobs.ready(job("c", 1000, piece))
     await turns(1)
 
-    assert {name: done.count(name) for name in "abc"} == {"a": 10, "b": 5, "c": 5}
+    assert {name: done.count(name) for name in "abc"} == {"c": 10, "a": 5, "b": 5}
 
 
 async def test_those_who_go_on_take_turns(
@@ -184,14 +184,17 @@ async def test_those_who_go_on_take_turns(
     assert all(done.count(name) >= SLICE_WRITES for name in "abcd")
 
 
-async def test_the_first_job_comes_before_all(
+async def test_the_flusher_comes_between_newcomers_and_those_who_go_on(
     jobs: Scheduler, job: Make, done: list[str]
 ) -> None:
-    jobs.ready(job("a", 2))
-    jobs.first(job("b", 2))
+    jobs.ready(job("a", 1000))
+    await turns(2)
+    done.clear()
+    jobs.flush(job("b", 2))
+    jobs.ready(job("c", 2))
     await turns(1)
 
-    assert done == list("bbaa")
+    assert done[:5] == list("ccbba")
 
 
 async def test_a_job_that_waits_keeps_its_place(
@@ -201,7 +204,7 @@ async def test_a_job_that_waits_keeps_its_place(
     for _ in range(3):
         jobs.ready(first)
         jobs.ready(second)
-        jobs.first(first)
+        jobs.flush(first)
     await turns(1)
 
     assert done == ["a", "b"]

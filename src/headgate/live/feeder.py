@@ -101,6 +101,7 @@ class Feeder:
             if watch.missed:
                 watch.missed = False
                 self._caught_up(watch)
+            room.show_growing(watch)
             return False
         run = self._run(room, watch)
         if run is None:

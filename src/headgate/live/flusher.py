@@ -1,4 +1,4 @@
-"""Flushing outboxes: what is for one connection alone comes before all else."""
+"""Flushing outboxes: what waits for one connection leaves in one write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("headgate.flusher")
 
 
 class Flusher:
-    """The job that comes first. Used on its event loop only."""
+    """The job that writes what waits in outboxes. Used on its event loop only."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -29,7 +29,7 @@ class Flusher:
         if not connection.dirty:
             connection.dirty = True
             self._dirty.append(connection)
-            self._scheduler.first(self)
+            self._scheduler.flush(self)
 
     def work(self, part: Slice) -> bool:
         """Flush one connection after the other."""

@@ -13,6 +13,7 @@ from typing import Any
 from headgate.protocol.codec import encode
 from headgate.protocol.pushes import (
     EVENTS,
+    Edited,
     Gap,
     Message,
     PlainGap,
@@ -147,7 +148,12 @@ class Shared:
 
 def _plainly(push: Any) -> Any:
     """Return a push as plain mode says it, or None where it says nothing."""
-    if isinstance(push, Message) and not push.deleted:
+    if isinstance(push, Edited) and push.state is not None and push.text:
+        # A message that has grown is told once, when it is whole.
+        return PlainMessage(
+            message=push.text, author=push.author.name, seq=push.target, at=push.at
+        )
+    if isinstance(push, Message) and not push.deleted and not push.open:
         return PlainMessage(
             message=push.text,
             author=push.author.name,

@@ -109,10 +109,10 @@ class Attendance:
         if room is None:
             room = self._rooms[watch.room_id] = _Room(name)
             self._tell(watch.room_id, self._people(room, ask=True))
-        _, connections = room.here.get(key, (author, 0))
+        known, connections = room.here.get(key, (None, 0))
         room.here[key] = author, connections + 1
         self.show(watch)
-        if not connections:
+        if author != known:  # somebody new, or by another name
             self._change(watch.room_id)
 
     def went(self, room_id: int, key: str) -> None:
@@ -126,6 +126,11 @@ class Attendance:
         else:
             del room.here[key]
             self._change(room_id)
+
+    def find(self, room_id: int, key: str) -> Author | None:
+        """Return somebody who is in a room, as far as this process knows, or None."""
+        room = self._rooms.get(room_id)
+        return None if room is None else room.now().get(key)
 
     def show(self, watch: Watch) -> None:
         """Tell one who watches what the others know: at first, or what was missed.
@@ -213,7 +218,10 @@ class Attendance:
             room.off, room.told = False, now
             self._push(room_id, Presence(room=room.name, here=list(now.values())))
         else:
-            joined = [author for each, author in now.items() if each not in room.told]
+            told = room.told
+            joined = [
+                author for each, author in now.items() if told.get(each) != author
+            ]
             left = [each for each in room.told if each not in now]
             room.told = now
             if joined or left:

@@ -62,23 +62,25 @@ class Job(Protocol):
 class Scheduler:
     """Gives jobs their turns. Used on its event loop only.
 
-    The first job has at most half of each slice. Jobs that have just become ready get
-    a turn before those that go on, for at most half of what is left: what is small and
-    quiet is done within it, and what is not goes to the end of the others' line.
+    Jobs that have just become ready get a turn before those that go on, for at most
+    half of each slice: what is small and quiet is done within it, and what is not goes
+    to the end of the others' line. The flusher comes between the two, for at most half
+    of what is left: a room's event for somebody who has a reply to come is put behind
+    it, and both leave in one write.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._first: Job | None = None
+        self._flusher: Job | None = None  # while it has something to flush
         self._fresh: deque[Job] = deque()
         self._others: deque[Job] = deque()
         self._running = False
 
-    def first(self, job: Job) -> None:
-        """Have the one job that comes before all others work soon."""
-        if not job.queued:
-            job.queued = True
-            self._first = job
+    def flush(self, flusher: Job) -> None:
+        """Have the one job work soon that writes what rooms put into outboxes."""
+        if not flusher.queued:
+            flusher.queued = True
+            self._flusher = flusher
             self._begin()
 
     def ready(self, job: Job) -> None:
@@ -100,15 +102,15 @@ class Scheduler:
 
     def _run(self) -> None:
         part = Slice(SLICE_SECONDS, SLICE_WRITES)
-        first, self._first = self._first, None
-        if first is not None:
-            lead = part.half()  # or replies to a flood would stop all rooms
-            self._turn(first, lead, self.first)
-            part.writes += lead.writes
         quick = part.half()
         while self._fresh and not quick.over:
             self._turn(self._fresh.popleft(), quick, self._go_on)
         part.writes += quick.writes
+        flusher, self._flusher = self._flusher, None
+        if flusher is not None:
+            some = part.half()  # or replies to a flood would stop all rooms
+            self._turn(flusher, some, self.flush)
+            part.writes += some.writes
         while self._others and not part.over:
             self._turn(self._others.popleft(), part, self._go_on)
         self._running = False
@@ -116,7 +118,7 @@ class Scheduler:
             self._begin()
 
     def _has_work(self) -> bool:
-        return self._first is not None or bool(self._fresh or self._others)
+        return self._flusher is not None or bool(self._fresh or self._others)
 
     def _go_on(self, job: Job) -> None:
         """Have a job that is not done wait for its next turn."""
