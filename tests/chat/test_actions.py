@@ -203,6 +203,18 @@ def test_nobody_in_particular_is_a_mistake(room: Room, nobody: Any) -> None:
 
 
 @committed
+@committed
+@pytest.mark.parametrize("let_go", [actions.unmute, actions.unban])
+def test_whoever_is_not_held_is_not_let_go(
+    room: Room, ada: User, let_go: Callable[..., actions.Sent]
+) -> None:
+    first = send_message(room, ada, "hi")
+
+    assert let_go(room, ada) == first
+    assert Event.objects.count() == 1
+    assert not Member.objects.exists()
+
+
 def test_a_banned_author_is_not_sent(room: Room, ada: User) -> None:
     actions.ban(room, ada)
 

@@ -23,11 +23,13 @@ def test_what_is_told_is_what_is_charged(
 
     general, narrow = gate.told([rights])
 
-    operations = ("send", "typing", "history")
+    operations = ("command", *(["append"] if connected else []), "send", "typing")
     charged = [each for name in operations for each in gate.charges(name)]
+    charged += gate.charges("history")
     assert general == list(dict.fromkeys(charged))
     names = [each.policy.name for each in general]
-    assert names == ["command", "send", "send.all", "typing", "history"]
+    grows = ["append"] if connected else []
+    assert names == ["command", *grows, "send", "send.all", "typing", "history"]
     in_room = gate.charges("send", rights, command=False)
     assert narrow == [(rights, each) for each in in_room if each not in general]
     assert [each.policy.name for _, each in narrow] == ["send", "slow_mode"]

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 import headgate
 from headgate.chat import actions, hooks
+from headgate.chat.checks import check_owed_handlers
 from headgate.chat.hooks import RoomEvent
 from headgate.chat.models import Room
 from headgate.chat.people import SYSTEM
@@ -389,7 +390,7 @@ def test_they_are_found_in_each_app(tmp_path: Path) -> None:
     ("given", "what"),
     [
         (("massage", {}), "no event 'massage' to be told of: message, edited"),
-        (("message", {"owed": True}), "deliveries that are retried"),
+        (("connected", {"owed": True}), "is in no log"),
         (("connected", {"rooms": "order-*"}), "is about no room"),
     ],
 )
@@ -397,6 +398,54 @@ def test_mistakes_are_told_at_once(given: tuple[str, Any], what: str) -> None:
     event, more = given
     with pytest.raises(ImproperlyConfigured, match=what):
         headgate.on(event, **more)
+
+
+@pytest.fixture
+def none_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "_owed", {})
+
+
+@pytest.mark.usefixtures("none_owed")
+async def test_an_owed_handler_is_left_to_the_worker(
+    talk: Talkers, room: Room, ada: User
+) -> None:
+    told: list[RoomEvent] = []
+    headgate.on("message", rooms="gen*", owed=True)(told.append)
+    assert not hooks.is_anybody_told()
+    talker = await talk(ada)
+    await talker.ask("send", room="general", text="hi", client_id="c-1")
+    assert told == []
+    ((key, handler),) = hooks.owed_handlers().items()
+    assert key == f"function:{handler.name}"
+    assert (handler.events, handler.rooms) == (("message",), ("gen*",))
+
+
+@pytest.mark.usefixtures("none_owed")
+def test_an_owed_handler_has_one_set_of_rooms() -> None:
+    def tell(event: RoomEvent) -> None: ...
+
+    headgate.on("message", rooms=["a-*", "b"], owed=True)(tell)
+    headgate.on("edited", rooms=["a-*", "b"], owed=True)(tell)
+    (handler,) = hooks.owed_handlers().values()
+    assert handler.events == ("message", "edited")
+    assert handler.matches("a-1")
+    assert not handler.matches("c")
+    with pytest.raises(ImproperlyConfigured, match="function of its own"):
+        headgate.on("deleted", owed=True)(tell)
+
+
+@pytest.mark.usefixtures("none_owed")
+def test_who_owes_needs_somebody_who_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell(event: RoomEvent) -> None: ...
+
+    headgate.on("message", owed=True)(tell)
+    assert check_owed_handlers() == []
+    monkeypatch.setattr("django.apps.apps.is_installed", lambda name: False)
+    (found,) = check_owed_handlers()
+    assert found.id == "headgate.E013"
+    assert "test_hooks" in found.msg
+    with pytest.raises(ImproperlyConfigured, match=r"headgate\.outbound"):
+        headgate.on("message", owed=True)
 
 
 def test_the_function_stays_what_it_was() -> None:

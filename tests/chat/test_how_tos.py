@@ -92,7 +92,6 @@ PAGES = (
     "allauth",
     "drf",
     "hooks",
-    "mobile-apps",
     "permissions",
     "profiles",
     "simplejwt",

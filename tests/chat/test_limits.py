@@ -346,6 +346,13 @@ async def test_the_welcome_tells_the_policies(
             "per_second": 2.0,
             "remaining": 60,
         },
+        {
+            "policy": "append",
+            "key": "connection",
+            "burst": 40,
+            "per_second": 20.0,
+            "remaining": 40,
+        },
         {"policy": "send", "key": "user and room", "burst": 10, "per_second": 1.0},
         {
             "policy": "send.all",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -99,7 +99,9 @@ def test_all_who_are_expected_cost_what_one_costs(
     people = [actor_for(ada), actor_for(grace), *(new_guest(None) for _ in range(5))]
     lookups = Lookups({"general": {each.key for each in people}})
 
-    with django_assert_num_queries(3):  # the room, the members, what is unread
+    # The room, the members, what is unread; and whether Ada moderates all rooms, which
+    # nobody asks of an owner or a guest.
+    with django_assert_num_queries(4):
         for person in people:
             assert isinstance(enter(person, "general", lookups=lookups), Rights)
             assert lookups.unread(room.pk, 0) == 1
@@ -108,6 +110,26 @@ def test_all_who_are_expected_cost_what_one_costs(
     assert owner is not None
     assert owner.role == Member.Role.OWNER
     assert lookups.member(room, f"u:{ada.pk}") is None
+
+
+def test_who_moderates_all_rooms_is_asked_of_each_person_once(
+    room: Room,
+    ada: User,
+    grace: User,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    right = Permission.objects.get(
+        content_type__app_label="headgate_chat", codename="delete_message"
+    )
+    grace.user_permissions.add(right)
+    others = [Room.objects.create(slug=f"room-{number}") for number in range(3)]
+    people = [actor_for(ada), actor_for(grace)]
+    lookups = Lookups({"general": {each.key for each in people}})
+
+    with django_assert_num_queries(1 + 3 * 2 + 2):  # rows of members, and these two
+        for each in (room, *others):
+            found = [rights_in(person, each, lookups).moderates for person in people]
+            assert found == [False, True]
 
 
 def test_who_was_not_expected_is_asked_about(room: Room, ada: User) -> None:
@@ -165,7 +187,7 @@ def test_a_project_that_knows_members_itself_is_asked(
     actions.ban(room, ada)
     settings.HEADGATE = {"PERMISSIONS": f"{__name__}.Anybody"}
 
-    with django_assert_num_queries(0):
+    with django_assert_num_queries(1):  # whether they moderate all rooms
         rights = rights_in(actor_for(ada), room, Lookups())
 
     assert rights.visible_from == 7

@@ -54,10 +54,13 @@ OPERATIONS = (
 )
 _WRITER = dict.fromkeys(OPERATIONS, OK) | {
     "moderate": "forbidden",
+    "manage": "forbidden",
     "edit other's": "forbidden",
     "delete other's": "forbidden",
+    "cancel other's": "forbidden",
 }
-_MODERATOR = _WRITER | {"moderate": OK, "delete other's": OK}
+_MODERATOR = _WRITER | {"moderate": OK, "delete other's": OK, "cancel other's": OK}
+_OWNER = _MODERATOR | {"manage": OK}
 _MUTED = _WRITER | {"send": "muted", "edit own": "muted", "delete own": "muted"}
 _OUTSIDE = dict.fromkeys(OPERATIONS, "not_found")
 _BANNED = dict.fromkeys(OPERATIONS, "banned")
@@ -70,7 +73,7 @@ RULES: dict[tuple[str, str], dict[str, str]] = {
     ("public", "removed"): _WRITER,
     ("public", "banned"): _BANNED,
     ("public", "moderator"): _MODERATOR,
-    ("public", "owner"): _MODERATOR,
+    ("public", "owner"): _OWNER,
     ("public", "staff"): _MODERATOR,
     ("group", "guest"): _OUTSIDE,
     ("group", "user"): _OUTSIDE,
@@ -79,7 +82,7 @@ RULES: dict[tuple[str, str], dict[str, str]] = {
     ("group", "removed"): _OUTSIDE,
     ("group", "banned"): _BANNED,
     ("group", "moderator"): _MODERATOR,
-    ("group", "owner"): _MODERATOR,
+    ("group", "owner"): _OWNER,
     ("group", "staff"): _OUTSIDE,
     ("missing", "guest"): _OUTSIDE,
     ("missing", "user"): _OUTSIDE,
@@ -124,8 +127,11 @@ async def by_v1(scene: Scene, operation: str) -> str:
             "read": {"seq": 1},
             "edit": {"target": scene.target(operation), "text": "anew"},
             "delete": {"target": scene.target(operation)},
+            "cancel": {"seq": scene.target(operation)},
         }[name]
         said = outcome(await talker.ask(name, room=scene.slug, **fields))
+        if said == "not_growing":  # who may not is told that instead
+            return OK
         # Whoever could not join is told that, and no more.
         return entered if said == "not_joined" else said
     finally:
@@ -166,7 +172,9 @@ async def by_http(scene: Scene, operation: str) -> str:
         )
         if answer.status_code < 400:
             return OK
-        return str(json.loads(answer.content)["code"])
+        code = str(json.loads(answer.content)["code"])
+        # Who may not cancel is told that instead.
+        return OK if code == "not_growing" else code
 
     if operation == "history":
         found = {await ask("GET", f"{here}/{of}") for of in ("messages", "events")}
@@ -176,8 +184,10 @@ async def by_http(scene: Scene, operation: str) -> str:
         "watch": ("GET", here, None),
         "send": ("POST", f"{here}/messages", {"text": "hi"}),
         "moderate": ("PATCH", here, {"slow_mode_ms": 0}),
+        "manage": ("GET", f"{here}/destinations", None),
         "edit": ("PATCH", there, {"text": "anew"}),
         "delete": ("DELETE", there, None),
+        "cancel": ("POST", f"{there}/cancel", None),
     }[operation.partition(" ")[0]]
     return await ask(method, path, body)
 
@@ -258,13 +268,19 @@ async def by_python(scene: Scene, operation: str) -> str:
 
 CHANGES = tuple(name for name in OPERATIONS if " " in name)
 DOORS: dict[str, tuple[Do, tuple[str, ...]]] = {
-    "v1": (by_v1, tuple(name for name in OPERATIONS if name != "moderate")),
+    "v1": (
+        by_v1,
+        tuple(name for name in OPERATIONS if name not in MODERATION_OPERATIONS),
+    ),
     # Guests of plain mode are new ones each time, so they have no messages.
     "plain": (by_plain, ("watch", "send")),
-    "http": (by_http, ("watch", "history", "send", "moderate", *CHANGES)),
+    "http": (by_http, ("watch", "history", "send", "moderate", "manage", *CHANGES)),
     "socket url": (by_socket_url, ("watch", "send")),
     "stream": (by_stream, ("watch",)),
-    "python": (by_python, ("send", *CHANGES)),
+    "python": (
+        by_python,
+        ("send", *(name for name in CHANGES if not name.startswith("cancel"))),
+    ),
 }
 
 # Which operation each command, and each operation of the API, is.
@@ -273,6 +289,8 @@ COMMAND_OPERATIONS: dict[str, str | None] = {
     "join": "watch",
     "leave": None,  # anybody may go
     "send": "send",
+    "append": "send",
+    "cancel": "cancel",
     "edit": "edit",
     "delete": "delete",
     "typing": "typing",
@@ -285,12 +303,29 @@ API_OPERATIONS: dict[tuple[str, str], str | None] = {
     ("get", "/rooms"): "rooms",  # by `Permissions.rooms`: see test_api_rooms
     ("get", "/rooms/{room}"): "watch",
     ("patch", "/rooms/{room}"): "moderate",
+    ("get", "/rooms/{room}/members"): "moderate",
+    ("patch", "/rooms/{room}/members/{id}"): "moderate",
     ("get", "/rooms/{room}/messages"): "history",
     ("post", "/rooms/{room}/messages"): "send",
     ("get", "/rooms/{room}/events"): "history",
     ("patch", "/rooms/{room}/messages/{seq}"): "edit",
     ("delete", "/rooms/{room}/messages/{seq}"): "delete",
+    ("post", "/rooms/{room}/messages/{seq}/cancel"): "cancel",
     ("get", "/limits"): None,  # about the caller
+    # Of `headgate.outbound`, which adds them.
+    ("get", "/rooms/{room}/destinations"): "manage",
+    ("post", "/rooms/{room}/destinations"): "manage",
+    ("get", "/rooms/{room}/destinations/{name}"): "manage",
+    ("patch", "/rooms/{room}/destinations/{name}"): "manage",
+    ("delete", "/rooms/{room}/destinations/{name}"): "manage",
+    ("post", "/rooms/{room}/destinations/{name}/test"): "manage",
+    ("post", "/rooms/{room}/destinations/{name}/secrets"): "manage",
+    ("get", "/rooms/{room}/destinations/{name}/deliveries"): "manage",
+    ("post", "/rooms/{room}/destinations/{name}/deliveries/replay"): "manage",
+    ("post", "/rooms/{room}/destinations/{name}/deliveries/drop"): "manage",
+    ("get", "/rooms/{room}/incoming"): "manage",
+    ("post", "/rooms/{room}/incoming"): "manage",
+    ("delete", "/rooms/{room}/incoming/{id}"): "manage",
 }
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from headgate.chat import actions
 from headgate.chat.models import Member, Message, Room
@@ -58,10 +58,18 @@ ROOM_ROWS = {
         "owner": YES,
         "system": YES,
     },
+    "manage": {**dict.fromkeys(STANDINGS, NO), "owner": YES, "system": YES},
 }
 # The same for a message of somebody else.
 MESSAGE_ROWS = {
     "edit": {**dict.fromkeys(STANDINGS, NO), "system": YES},
+    "cancel": {
+        **dict.fromkeys(STANDINGS, NO),
+        "staff": YES,
+        "moderator": YES,
+        "owner": YES,
+        "system": YES,
+    },
     "delete": {
         **dict.fromkeys(STANDINGS, NO),
         "staff": YES,
@@ -118,6 +126,20 @@ def test_the_matrix(kind: str, role: str, grace: User) -> None:
         fresh = Room.objects.get(pk=room.pk)
         decision = can(actor, operation, fresh, message)
         assert code(decision) == (standing or row[role]), operation
+
+
+def test_whom_a_message_answers_may_cancel_it_and_no_more(
+    ada: User, grace: User
+) -> None:
+    room = Room.objects.create(slug="room")
+    asked = actions.send_message(room, ada, "why?").seq
+    seq = actions.send_message(room, SYSTEM, "because", reply_to=asked).seq
+    answer = Message.objects.get(seq=seq)
+
+    for operation in MESSAGE_OPERATIONS:
+        may = YES if operation == "cancel" else NO
+        assert code(can(actor_for(ada), operation, room, answer)) == may
+        assert code(can(actor_for(grace), operation, room, answer)) == NO
 
 
 @pytest.mark.parametrize("operation", MESSAGE_OPERATIONS)
@@ -236,13 +258,13 @@ def test_rules_that_are_none_are_a_mistake(settings: Settings, room: Room) -> No
         can(new_guest("Gus"), "watch", room)
 
 
-def test_rights_ask_the_database_once(
+def test_rights_ask_the_database_for_each_thing_once(
     room: Room,
     ada: User,
-    django_assert_num_queries: object,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     actor = actor_for(ada)
-    with django_assert_num_queries(1):  # type: ignore[operator]
+    with django_assert_num_queries(2):  # their row here, and their permission
         rights = rights_in(actor, room)
 
     assert set(rights.decisions) == set(ROOM_OPERATIONS)

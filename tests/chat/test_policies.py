@@ -8,7 +8,7 @@ from pytest_django import Settings
 from headgate.chat.conf import Conf
 from headgate.chat.policies import (
     CAPS,
-    LATER,
+    ELSEWHERE,
     STANDARD,
     PolicySet,
     policies,
@@ -20,6 +20,7 @@ DEFAULTS = {
     "connect": ("20/min", "user", "close"),
     "connect.address": ("600/min", "address", "close"),
     "command": ("120/min:60", "connection", "reject"),
+    "append": ("20/s:40", "connection", "reject"),
     "send": ("1/s:10", "user and room", "reject"),
     "send.all": ("60/min:20", "user", "reject"),
     "typing": ("1/3s", "user and room", "drop"),
@@ -110,7 +111,7 @@ def test_settings_take_effect_at_once(settings: Settings) -> None:
         ("send", "fast", "is no rate"),
         ("send", 5, "is no rate"),
         ("sned", "1/s", "There is no policy 'sned' here"),
-        *[(name, "1/s", why) for name, why in LATER.items()],
+        *[(name, "1/s", why) for name, why in ELSEWHERE.items()],
     ],
 )
 def test_mistakes(name: str, rate: object, expected: str | None) -> None:
@@ -121,4 +122,4 @@ def test_mistakes(name: str, rate: object, expected: str | None) -> None:
 
 def test_names_are_distinct() -> None:
     assert not set(STANDARD) & set(CAPS)
-    assert not set(LATER) & (set(STANDARD) | set(CAPS))
+    assert not set(ELSEWHERE) & (set(STANDARD) | set(CAPS))

@@ -53,6 +53,7 @@ __all__ = [
     "asend_message",
     "ban",
     "delete_message",
+    "draft_of",
     "edit_message",
     "mute",
     "remove_member",
@@ -68,12 +69,14 @@ __all__ = [
 class NotSent(Exception):  # noqa: N818 - named for what it means to the caller
     """The log did not take it. `code` is one of `headgate.protocol.codes.Code`.
 
-    `retry_after_ms` is set where the same call may succeed later.
+    `text` is what people are told, and `retry_after_ms` is set where the same call may
+    succeed later.
     """
 
     def __init__(self, failure: Error) -> None:
         super().__init__(f"{failure.code}: {failure.text}")
         self.code = Code(failure.code)
+        self.text = failure.text
         self.retry_after_ms = failure.retry_after_ms
 
 
@@ -116,7 +119,7 @@ def send_message(
         NotSent: When the author may not, the content is not taken, the room is
             missing, or the client_id was used for something else.
     """
-    draft = _draft(
+    draft = draft_of(
         room,
         author,
         text,
@@ -145,11 +148,11 @@ async def asend_message(
     if started_engine() is None:
         # One piece of work on one thread, in the transaction that is open there.
         return await in_django_thread(send_message, room, author, text, **more)
-    draft = await storage.read(_draft, room, author, text, **more)
+    draft = await storage.read(draft_of, room, author, text, **more)
     return _sent(await write_looked_at(draft, _slug(room)))
 
 
-def _draft(
+def draft_of(
     room: Room | str,
     author: Any,
     text: str,
@@ -157,7 +160,11 @@ def _draft(
     kind: str = "text",
     **more: Any,
 ) -> Draft:
-    """Return a message as the log takes it, held to the limits of the wire."""
+    """Return a message as the log takes it, held to the limits of the wire.
+
+    Raises:
+        NotSent: The author may not, or the content is not taken.
+    """
     actor, found = actor_for(author), _room(room)
     _allow(can(actor, "send", found))
     # `system` is for project code alone, so the wire's rules do not know it.

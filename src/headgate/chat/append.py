@@ -24,7 +24,9 @@ from headgate.chat.entries import (
     Change,
     Digests,
     Draft,
+    Ended,
     Entry,
+    Grown,
     Known,
     MemberChange,
     ReadMark,
@@ -32,7 +34,10 @@ from headgate.chat.entries import (
     Verdict,
     Written,
 )
+from headgate.chat.growing_rows import GrowingRows
 from headgate.chat.models import Event, Member, Room
+from headgate.chat.owing import is_anything_owed, owe
+from headgate.chat.people import SYSTEM
 from headgate.chat.rows import EventRow, as_push, timestamp
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
@@ -62,13 +67,37 @@ def append(
     Raises:
         IntegrityError: Without `look`, when one was known: roll back, ask again.
     """
-    return _Batch(connection, wait=wait, look=look).write(entries)
+    batch = _Batch(connection, wait=wait, look=look)
+    if not any(isinstance(entry, Grown) for entry in entries):
+        return batch.write(entries)
+    order = _saves_after_drafts(entries)
+    verdicts: list[Verdict | None] = [None] * len(entries)
+    written = batch.write([entries[place] for place in order])
+    for place, verdict in zip(order, written, strict=True):
+        verdicts[place] = verdict
+    return verdicts
+
+
+def _saves_after_drafts(entries: Sequence[Entry]) -> list[int]:
+    """Return an order in which saves of growing texts don't stand between drafts.
+
+    A save takes no seq and no draft changes its text, so these two may change places.
+    Neither passes anything else.
+    """
+    keys: list[tuple[int, bool]] = []
+    stretch = 0
+    for entry in entries:
+        if not isinstance(entry, Draft | Grown):
+            stretch += 1
+        keys.append((stretch, isinstance(entry, Grown)))
+    return sorted(range(len(entries)), key=keys.__getitem__)
 
 
 class _Batch:
     """One transaction's work: the locked rooms and what is numbered so far."""
 
     def __init__(self, connection: Any, *, wait: bool, look: bool) -> None:
+        self.connection = connection
         self.using: str = connection.alias
         self.sql: Dialect = dialect_of(connection)
         self.wait = wait
@@ -77,6 +106,7 @@ class _Batch:
         self.digests = Digests()
         self.rooms: dict[int, LockedRoom] = {}
         self.heads: dict[int, int] = {}
+        self.growing = GrowingRows(self.using, self.now)
 
     def write(self, entries: Sequence[Entry]) -> list[Verdict | None]:
         """Write runs of drafts by the set and all else one by one, in order."""
@@ -100,7 +130,22 @@ class _Batch:
         otherwise = {i: h for i, h in self.heads.items() if h != counted[i]}
         if otherwise:
             self.sql.set_heads(otherwise)
+        if is_anything_owed():
+            self._owe(entries, verdicts)
         return verdicts
+
+    def _owe(
+        self, entries: Sequence[Entry], verdicts: Iterable[Verdict | None]
+    ) -> None:
+        """Have noted what is owed for what is new; not for what is brought over."""
+        written = [
+            (entry.room_id, verdict.push)
+            for entry, verdict in zip(entries, verdicts, strict=True)
+            if isinstance(verdict, Written)
+            and not (isinstance(entry, Draft) and entry.at is not None)
+        ]
+        if written:
+            owe(self.connection, written, ours=not self.wait)
 
     def _next(self, room_id: int) -> int:
         seq = self.heads[room_id] = self.heads[room_id] + 1
@@ -138,6 +183,7 @@ class _Batch:
             verdicts.append(self._draft(draft, known, refused, rows))
         if rows:
             self.sql.insert_events(rows)
+            self.growing.opened(rows)
         return verdicts
 
     def _draft(
@@ -221,6 +267,10 @@ class _Batch:
         if isinstance(entry, Change):
             held = self._held([(entry.room_id, entry.actor.key)])
             return next(iter(held.values()), None) or self._change(entry)
+        if isinstance(entry, Grown):
+            return self._outside(entry) or self.growing.save(entry)
+        if isinstance(entry, Ended):
+            return self._end(entry)
         if isinstance(entry, MemberChange):
             return self._member_change(entry)
         if isinstance(entry, ReadMark):
@@ -231,7 +281,9 @@ class _Batch:
         self.sql.insert_events([row])
         return Written(as_push(row, self.rooms[row.room_id].slug))
 
-    def _row(self, entry: Change | MemberChange, kind: str, **more: Any) -> EventRow:
+    def _row(
+        self, entry: Change | Ended | MemberChange, kind: str, **more: Any
+    ) -> EventRow:
         return EventRow(
             room_id=entry.room_id,
             seq=self._next(entry.room_id),
@@ -256,18 +308,23 @@ class _Batch:
             return Refused(error(Code.NOT_FOUND))
         if change.text is None:
             return self._deletion(change, events)
+        return self._edit(change, change.text, message, events)
+
+    def _edit(self, change: Change, text: str, message: Event, events: Any) -> Verdict:
+        if message.details and message.details.get("open"):
+            return Refused(error(Code.GROWING))
         kept = {
             key: value
             for key, value in (message.details or {}).items()
             if key not in {"format", "data"}
         }
         details = (kept | (change.details or {})) or None
-        if (message.text, message.details) == (change.text, details):
+        if (message.text, message.details) == (text, details):
             seq = message.edited_seq or message.seq
             return Known(seq, self._at(events, seq))
-        new = {"text": change.text, "details": change.details}
+        new = {"text": text, "details": change.details}
         row = self._row(change, "edited", target=change.target, **new)
-        current = {"text": change.text, "details": details, "edited_seq": row.seq}
+        current = {"text": text, "details": details, "edited_seq": row.seq}
         events.filter(seq=change.target).update(**current)
         return self._add(row)
 
@@ -277,7 +334,56 @@ class _Batch:
         blank = {"text": "", "details": None, "deleted_seq": row.seq}
         events.filter(seq=change.target).update(**blank)
         events.filter(target=change.target, kind=Event.Kind.EDITED).update(**blank)
+        self.growing.forget(change.room_id, change.target)
         return self._add(row)
+
+    def _outside(self, entry: Grown | Ended) -> Refused | None:
+        """Return why an author may not say more: banned, muted, or no member now."""
+        room, key = self.rooms[entry.room_id], entry.actor.key
+        if key == SYSTEM.key:
+            return None
+        held = self._held([(room.id, key)])
+        if held or room.kind == Room.Kind.PUBLIC:
+            return next(iter(held.values()), None)
+        members = Member.objects.using(self.using).filter(room_id=room.id)
+        is_member = members.filter(author_key=key).exists()
+        is_out = not is_member and self._was_removed(entry)
+        return Refused(error(Code.FORBIDDEN)) if is_out else None
+
+    def _was_removed(self, entry: Grown | Ended) -> bool:
+        """Return whether an author was removed since their message began.
+
+        By a project's own rules somebody may write who is no member.
+        """
+        events = Event.objects.using(self.using).filter(room_id=entry.room_id)
+        since: Any = events.filter(kind=Event.Kind.MEMBERSHIP, seq__gt=entry.seq)
+        author_id = entry.actor.author.id
+        return any(
+            told["member"]["id"] == author_id
+            and told["change"] in {"removed", "unbanned"}
+            for told in since.values_list("details", flat=True)
+        )
+
+    def _end(self, ended: Ended) -> Verdict:
+        """End a growing message; of those who do it at once the first one does."""
+        message = self.growing.find(ended.room_id, ended.seq)
+        if message is None:
+            # An older version beside this one may have left the mark.
+            self.growing.forget(ended.room_id, ended.seq)
+            return Refused(error(Code.NOT_GROWING))
+        mark = ended.alive_at
+        if mark is not None and self.growing.is_marked_since(ended, mark):
+            return Refused(error(Code.GROWING))
+        text, state = ended.text, ended.state
+        if state == "done" and self._outside(ended) is not None:
+            # What came after they were is not said.
+            is_longer = (text or "").startswith(message.text)
+            text, state = message.text if is_longer else None, "cut"
+        if not ended.replaces and len(text or "") < len(message.text):
+            text = message.text
+        details = self.growing.end(message, text or "", state)
+        new = {"text": text or "", "details": details}
+        return self._add(self._row(ended, "edited", target=ended.seq, **new))
 
     def _at(self, events: Any, seq: int) -> datetime:
         at: datetime = events.values_list("at", flat=True).get(seq=seq)
@@ -323,6 +429,8 @@ class _Batch:
             if all(getattr(member, name) == value for name, value in new.items()):
                 return False
             return members.filter(pk=member.pk).update(**new) > 0
+        if change.change in {"unmuted", "unbanned"}:
+            return False  # who is not held is not let go
         if not public and change.change not in {"added", "banned"}:
             return False
         if change.change == "added" and change.role is not None:

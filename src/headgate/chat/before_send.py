@@ -29,6 +29,7 @@ from headgate.live.ports import LogUnavailable
 from headgate.protocol.codec import BadCommand, decode_command, encode, error
 from headgate.protocol.codes import ERRORS, Code
 from headgate.protocol.commands import Edit, Send
+from headgate.protocol.fields import MAX_COMMAND_BYTES
 from headgate.protocol.pushes import Author
 
 __all__ = [
@@ -273,8 +274,15 @@ def _checked(
     answer: MessageDraft,
     details: dict[str, Any],
 ) -> Send | Edit | Refused:
-    """Return what was changed as the wire takes it: it has the same limits."""
-    command = {"room": room, "text": answer.text, **details}
+    """Return what was changed as the wire takes it: it has the same limits.
+
+    A text that has grown may be larger as JSON than a command: its bytes are counted.
+    """
+    text, whole = answer.text, None
+    is_counted = len(text.encode()) <= MAX_COMMAND_BYTES and "\x00" not in text
+    if isinstance(entry, Change) and is_counted:
+        text, whole = text.strip()[:1], text
+    command = {"room": room, "text": text, **details}
     if answer.data is not None:
         command["data"] = answer.data
     if isinstance(entry, Change):
@@ -289,7 +297,7 @@ def _checked(
         return Refused(bad.error)
     if not isinstance(checked, Send | Edit):
         raise TypeError("a message was checked and something else came back")
-    return checked
+    return checked if whole is None else replace(checked, text=whole)
 
 
 def _rejected(answer: Reject) -> Refused:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -13,8 +14,15 @@ from django.db import connections
 
 from headgate.chat.asgi_server import OLDEST, outdated
 from headgate.chat.conf import mistakes
+from headgate.chat.hooks import owed_handlers
 
-__all__ = ["check_database", "check_runserver", "check_servers", "check_settings"]
+__all__ = [
+    "check_database",
+    "check_owed_handlers",
+    "check_runserver",
+    "check_servers",
+    "check_settings",
+]
 
 
 @register()
@@ -24,6 +32,17 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         Error(what, hint=hint, id="headgate.E001")
         for what, hint in mistakes(getattr(settings, "HEADGATE", {}))
     ]
+
+
+@register()
+def check_owed_handlers(**_: Any) -> list[CheckMessage]:
+    """Check that there is somebody who calls what is owed to the project's handlers."""
+    owed = owed_handlers()
+    if not owed or apps.is_installed("headgate.outbound"):
+        return []
+    what = f"Handlers have owed=True, but nobody calls them: {', '.join(owed)}."
+    hint = "Add 'headgate.outbound' to INSTALLED_APPS, and migrate."
+    return [Error(what, hint=hint, id="headgate.E013")]
 
 
 @register(Tags.database)

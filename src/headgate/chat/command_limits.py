@@ -13,7 +13,15 @@ from headgate.chat.permissions import Rights
 from headgate.chat.rooms import may_be_made
 from headgate.chat.visitor import Visitor
 from headgate.limits.decision import Decision
-from headgate.protocol.commands import Command, Edit, History, Leave, Ping, Send
+from headgate.protocol.commands import (
+    Append,
+    Command,
+    Edit,
+    History,
+    Leave,
+    Ping,
+    Send,
+)
 
 __all__ = ["MUST_WAIT", "CommandLimits"]
 
@@ -21,7 +29,12 @@ __all__ = ["MUST_WAIT", "CommandLimits"]
 _FREE = (Ping, Leave)
 # What commands are charged as, beside being commands; see `Gate.charges`. Typing is
 # charged where it is done, since it is left out and not refused.
-_OPERATIONS: dict[type[Command], str] = {Send: "send", Edit: "edit", History: "history"}
+_OPERATIONS: dict[type[Command], str] = {
+    Send: "send",
+    Append: "append",
+    Edit: "edit",
+    History: "history",
+}
 # The right in a room that each needs.
 _NEEDS = {"send": "send", "edit": "send", "history": "history"}
 
@@ -69,7 +82,7 @@ class CommandLimits:
             return refusal
         operation = _OPERATIONS.get(type(command), "command")
         room = str(getattr(command, "room", ""))
-        if operation == "command" or self._visitor.watch(room) is not None:
+        if operation in {"command", "append"} or self._visitor.watch(room) is not None:
             return None
         found = await self._visitor.enter(room, make=False)
         if isinstance(found, Rights):
@@ -88,10 +101,15 @@ class CommandLimits:
     def _charged(self, command: Command) -> tuple[str, Rights | None]:
         """Return what a command is charged as, and the rights that it is done by.
 
-        What may not be done is a command, and no more.
+        What may not be done is a command, and no more. So is what is added to a message
+        that does not grow here, or not yet: it is looked for in the database.
         """
         operation = _OPERATIONS.get(type(command), "command")
-        if operation == "command":
+        if isinstance(command, Append):
+            texts = self._visitor.engine.own_texts
+            is_here = texts.of(command.room, command.seq) is not None
+            return operation if is_here else "command", None
+        if operation in {"command", "append"}:
             return operation, None
         watch = self._visitor.watch(getattr(command, "room", ""))
         rights = None if watch is None else watch.rights

@@ -16,7 +16,7 @@ from django.core.signals import setting_changed
 
 __all__ = ["Conf", "conf", "mistakes"]
 
-_LONGEST_SECONDS = 3600.0
+_LONGEST_SECONDS = 10 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,18 @@ class Conf:
     TYPING_MAX_MEMBERS: int = 100
     # Rooms with more people in them do not tell who is there; 0: no room does.
     PRESENCE_MAX_PEOPLE: int = 100
+    # Networks at which external services may be called although they are private,
+    # such as "10.1.0.0/16". None: no service in a private network is called.
+    OUTBOUND_NETWORKS: list[str] | None = None
+    # The ports at which services may be called. None: 443, 8443, and any in
+    # OUTBOUND_NETWORKS.
+    OUTBOUND_PORTS: list[str] | None = None
+    # How long what was delivered is kept to be looked at; what was given up is kept
+    # ten times as long.
+    OUTBOUND_KEEP_SECONDS: float = 3 * 86_400.0
+    # After how long somebody who is not there is told what they have not read, by
+    # `@headgate.absent`.
+    ABSENT_AFTER_SECONDS: float = 30.0
 
 
 def conf() -> Conf:

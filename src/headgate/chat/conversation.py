@@ -9,9 +9,12 @@ whether it comes too fast.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from headgate.chat.answers import failure as refused
+from headgate.chat.answers import saved
 from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
 from headgate.chat.command_limits import MUST_WAIT, CommandLimits
@@ -23,16 +26,15 @@ from headgate.chat.entries import (
     ReadMark,
     Refused,
     Verdict,
-    Written,
     drafted,
     message_details,
 )
 from headgate.chat.gate import refusal_error
+from headgate.chat.growing_commands import GrowingCommands
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.push_pace import wished_pace
-from headgate.chat.rows import timestamp
 from headgate.chat.storage import RETRY_MS
 from headgate.chat.visitor import Visitor, denied, seq_of
 from headgate.chat.welcome import limits_of, room_joined, welcome
@@ -43,6 +45,8 @@ from headgate.live.signals import Signal
 from headgate.protocol.codec import BadCommand, decode_command, error
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import (
+    Append,
+    Cancel,
     Command,
     Delete,
     Edit,
@@ -96,11 +100,12 @@ _AWAITED: dict[type[Command], str] = {
 class Conversation:
     """A client in `headgate.v1`, after its hello was decoded."""
 
-    __slots__ = ("_limits", "_visitor")
+    __slots__ = ("_growing", "_limits", "_visitor")
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
         self._limits = CommandLimits(visitor)
+        self._growing = GrowingCommands(visitor)
 
     async def begin(self, hello: Hello, url_room: str | None) -> None:
         """Answer hello: join the URL's room and those to resume, then welcome."""
@@ -146,9 +151,18 @@ class Conversation:
             elif self._needs_no_waiting(command):
                 self._do(command)
             else:
-                await getattr(self, _AWAITED[type(command)])(command)
+                await self._await(command)
         except LogUnavailable:
             self._refuse(command, error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
+
+    async def _await(self, command: Command) -> None:
+        """Do what a command asks that has to be waited for."""
+        if isinstance(command, Append):
+            await self._growing.append(command)
+        elif isinstance(command, Cancel):
+            await self._growing.cancel(command)
+        else:
+            await getattr(self, _AWAITED[type(command)])(command)
 
     def hear_now(self, payload: str) -> bool:
         """Take one text frame if it is a command that needs no waiting."""
@@ -173,6 +187,8 @@ class Conversation:
             return self._visitor.watch(command.room) is not None and (
                 not has_before_send()
             )
+        if isinstance(command, Append):
+            return self._growing.needs_no_waiting(command)
         return type(command) in _AT_ONCE
 
     def _do(self, command: Command) -> None:
@@ -181,7 +197,10 @@ class Conversation:
             watch = self._visitor.watch(command.room)
             draft = self._draft(command, watch.rights if watch else Deny())
             if draft is not None:
-                self._visitor.submit(draft, partial(self._saved, command))
+                self._visitor.submit(draft, self._answer(command, draft))
+            return
+        if isinstance(command, Append):
+            self._growing.append_now(command)
             return
         getattr(self, _AT_ONCE[type(command)])(command)
 
@@ -201,24 +220,11 @@ class Conversation:
     # --- answers ---
 
     def _refuse(self, command: Command, failure: Error) -> None:
-        if isinstance(command, Send):
-            failure.client_id = command.client_id
-        self._visitor.say(Failure(reply=command.id, error=failure))
+        self._visitor.say(refused(command, failure))
 
     def _done(self, command: Command) -> None:
         if command.id is not None:
             self._visitor.say(Done(reply=command.id))
-
-    def _saved(self, command: Command, verdict: Verdict) -> Saved | Failure | None:
-        """Return the answer to what was to be written."""
-        if isinstance(verdict, Refused):
-            if isinstance(command, Send):
-                verdict.error.client_id = command.client_id
-            return Failure(reply=command.id, error=verdict.error)
-        if command.id is None:
-            return None
-        at = verdict.push.at if isinstance(verdict, Written) else timestamp(verdict.at)
-        return Saved(reply=command.id, seq=seq_of(verdict), at=at)
 
     # --- rooms ---
 
@@ -269,6 +275,8 @@ class Conversation:
                     read=entry.read,
                     unread=entry.unread,
                     slow_mode_ms=entry.slow_mode_ms,
+                    moderates=entry.moderates,
+                    read_only=entry.read_only,
                 ),
             )
         if reset is not None:
@@ -288,7 +296,15 @@ class Conversation:
         visitor = self._visitor
         draft = self._draft(command, await visitor.enter(command.room))
         if draft is not None:
-            await visitor.write(draft, command.room, partial(self._saved, command))
+            await visitor.write(draft, command.room, self._answer(command, draft))
+
+    def _answer(
+        self, command: Send, draft: Draft
+    ) -> Callable[[Verdict], Saved | Failure | None]:
+        """Return what answers a message."""
+        if command.open:
+            return partial(self._growing.opened, command, draft.room_id)
+        return partial(saved, command)
 
     def _draft(self, command: Send, rights: Rights | Deny) -> Draft | None:
         """Return a message to be written, or refuse it."""
@@ -324,7 +340,7 @@ class Conversation:
             self._refuse(command, denied(found))
             return
         change = Change(found, visitor.actor, command.target, text, details)
-        await visitor.write(change, command.room, partial(self._saved, command))
+        await visitor.write(change, command.room, partial(saved, command))
 
     # --- signals and marks ---
 

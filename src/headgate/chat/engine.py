@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from headgate.chat.admission import Admission
 from headgate.chat.conf import conf
+from headgate.chat.growing_care import GrowingCare
+from headgate.chat.growing_rows import Growing
 from headgate.chat.heads import HeadWatch
 from headgate.chat.history import DatabaseLog
 from headgate.chat.hooks import call_here, handlers_of, is_anybody_told, room_event
@@ -22,6 +25,7 @@ from headgate.chat.limit_changes import LimitChanges
 from headgate.chat.neighbours import Neighbours
 from headgate.chat.notices import Notice
 from headgate.chat.open_places import close_open_places
+from headgate.chat.own_texts import OwnText, OwnTexts
 from headgate.chat.profiles import add_known_avatars
 from headgate.chat.project_threads import ProjectThreads
 from headgate.chat.reader import Reader
@@ -32,7 +36,7 @@ from headgate.live.connection import Watch
 from headgate.live.node import Node
 from headgate.live.presence import Attendance, People
 from headgate.live.signals import Signal
-from headgate.protocol.pushes import LogEvent
+from headgate.protocol.pushes import LogEvent, Partial
 
 if TYPE_CHECKING:
     from headgate.chat.visitor import Visitor
@@ -69,14 +73,14 @@ class Engine:
         self.node = Node(
             DatabaseLog(self.reader),
             resume_limit=settings.RESUME_LIMIT,
-            told=self.standing.told,
+            told=self._told,
             came=self._came,
             went=self._went,
             caught_up=self._caught_up,
             watched=self._watched,
         )
         self.standing.node = self.node
-        self.limit_changes = LimitChanges(self.reader, self.node, self.standing.ask)
+        self.limit_changes = LimitChanges(self.reader, self.node)
         self.standing.limits_of = self.limit_changes.known
         self.filter_threads = self.threads_class()  # for BEFORE_SEND
         self.teller = Teller(self.threads_class())
@@ -101,6 +105,18 @@ class Engine:
             compare=self._heads.compare,
             look=self._heads.hint,
             heard=self._heard,
+            told=self._heard_events,
+            grown=self._heard_partial,
+        )
+        self.own_texts = OwnTexts(
+            self.node.hub,
+            self.neighbours,
+            self.journal,
+            self.reader,
+            cut=_cut,
+        )
+        self._care = GrowingCare(
+            self.node.hub, self.reader, _cut_left, self.own_texts.is_written
         )
         self.attendance = Attendance(
             lambda: conf().PRESENCE_MAX_PEOPLE,
@@ -113,6 +129,11 @@ class Engine:
         self.standing.changed(notices)
         self.limit_changes.changed(notices)
 
+    def _told(self, room_id: int, events: Sequence[LogEvent]) -> None:
+        """Take the events of a room before they go out."""
+        self.standing.told(room_id, events)
+        self.own_texts.heard(room_id, events)
+
     def _written(self, written: Sequence[tuple[int, LogEvent]]) -> None:
         """Hand what the journal wrote to the hub, in one run per room."""
         add_known_avatars([push for _, push in written])
@@ -121,6 +142,7 @@ class Engine:
             runs.setdefault(room_id, []).append(push)
         for room_id, events in runs.items():
             self.node.hub.publish(room_id, events)
+            self.own_texts.heard(room_id, events)
             self.neighbours.tell_events(room_id, events)
         if is_anybody_told():
             for _, push in written:
@@ -129,7 +151,11 @@ class Engine:
                     self.teller.tell(handlers, room_event(push))
 
     def _watched(self, room_id: int, begins: bool) -> None:  # noqa: FBT001 - the node's call
-        self.neighbours.watched(room_id, begins)
+        # What grows here has to hear of its end, whoever watches.
+        if begins or not self.own_texts.in_room(room_id):
+            self.neighbours.watched(room_id, begins)
+        if begins:
+            self.own_texts.show(room_id)
 
     def _came(self, watch: Watch) -> None:
         who = watch.connection.owner
@@ -145,6 +171,12 @@ class Engine:
 
     def _heard(self, room_id: int, people: People) -> None:
         self.attendance.heard(room_id, people)
+
+    def _heard_events(self, room_id: int, events: Sequence[LogEvent]) -> None:
+        self.own_texts.heard(room_id, events)
+
+    def _heard_partial(self, room_id: int, partial: Partial) -> None:
+        self._care.heard(room_id, partial)
 
     def signal(self, room_id: int, signal: Signal) -> None:
         """Hand a push that may be lost to whom it concerns, in all processes."""
@@ -163,6 +195,8 @@ class Engine:
 
     async def close(self) -> None:
         """Write what was submitted, then let go of threads and database."""
+        await self._care.close()
+        await self.own_texts.close()
         await self.journal.close()
         await self.teller.close()
         await self.filter_threads.close()
@@ -175,6 +209,19 @@ class Engine:
         await close_open_places()
         await close_used_tickets()
         await self.reader.close()
+
+
+async def _cut(own: OwnText) -> object:
+    # Not at the top: what ends a message asks for the running engine.
+    from headgate.chat.growing_ends import cut
+
+    return await cut(own)
+
+
+async def _cut_left(room: str, growing: Growing, alive_at: datetime) -> object:
+    from headgate.chat.growing_ends import cut_left
+
+    return await cut_left(room, growing, alive_at)
 
 
 def engine(kind: type[Engine] = Engine) -> Engine:

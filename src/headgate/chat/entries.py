@@ -20,13 +20,16 @@ from msgspec import Struct
 from headgate.chat.people import Actor
 from headgate.protocol.codec import encode
 from headgate.protocol.commands import Send
+from headgate.protocol.fields import State
 from headgate.protocol.pushes import Error, LogEvent
 
 __all__ = [
     "Change",
     "Digests",
     "Draft",
+    "Ended",
     "Entry",
+    "Grown",
     "Known",
     "MemberChange",
     "ReadMark",
@@ -79,6 +82,34 @@ class MemberChange(Struct):
     until: datetime | None = None
 
 
+class Grown(Struct):
+    """What a growing message's text is by now; not an event.
+
+    With `text` None nothing has come, and its author is there all the same.
+    """
+
+    room_id: int
+    actor: Actor
+    seq: int
+    text: str | None = None
+
+
+class Ended(Struct):
+    """The end of a growing message, whose author `actor` is.
+
+    Its text is the longer of `text` and what is saved, or with `replaces` exactly
+    `text`. With `alive_at`, its mark, it ends only if nothing was heard of it since.
+    """
+
+    room_id: int
+    actor: Actor
+    seq: int
+    state: State
+    text: str | None = None
+    replaces: bool = False
+    alive_at: datetime | None = None
+
+
 class ReadMark(Struct):
     """A read mark to be moved up; not an event."""
 
@@ -106,7 +137,7 @@ class Refused(Struct):
     error: Error
 
 
-Entry = Draft | Change | MemberChange | ReadMark
+Entry = Draft | Change | Grown | Ended | MemberChange | ReadMark
 Verdict = Written | Known | Refused
 
 
@@ -156,6 +187,7 @@ def drafted(
         reply_to=command.reply_to,
         priority=command.priority,
         expires_in_ms=command.expires_in_ms,
+        open=command.open,
     )
     return Draft(room_id, actor, command.text, command.client_id, details)
 
@@ -168,6 +200,7 @@ def message_details(
     reply_to: int | None = None,
     priority: str = "normal",
     expires_in_ms: int | None = None,
+    open: bool = False,  # noqa: A002 - the wire's word
 ) -> dict[str, Any] | None:
     """Return what a message has beyond its text, or None where it has nothing."""
     details: dict[str, Any] = {}
@@ -183,4 +216,6 @@ def message_details(
         details["priority"] = priority
     if expires_in_ms is not None:
         details["expires_in_ms"] = expires_in_ms
+    if open:
+        details["open"] = True
     return details or None

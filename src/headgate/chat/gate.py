@@ -15,6 +15,7 @@ from headgate.chat.overrides import overrides
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Rights
 from headgate.chat.policies import PolicySet, policies
+from headgate.chat.token_people import is_known_by_token
 from headgate.contrib.shared import limiter
 from headgate.limits.decision import Decision
 from headgate.limits.limiter import Limiter
@@ -28,10 +29,13 @@ __all__ = ["Gate", "own_limiter", "person_key", "refusal_error"]
 NEVER_MS = 60_000  # told where waiting would not help: no operation is so by default
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
+# What is counted for a connection, in its own process, and not for a person.
+_OF_CONNECTION = frozenset({"command", "append"})
 # What each operation is charged to, beside `command`.
 _POLICIES: dict[str, tuple[str, ...]] = {
     "send": ("send", "send.all", "slow_mode"),
     "edit": ("send", "send.all"),
+    "append": ("append",),
     "typing": ("typing",),
     "history": ("history",),
     "connect": ("connect",),
@@ -40,7 +44,7 @@ _POLICIES: dict[str, tuple[str, ...]] = {
 _BY_ROOM = frozenset({"send", "slow_mode", "typing"})
 
 # What applies everywhere and is told to whoever comes in.
-_TOLD = ("command", "send", "send.all", "typing", "history")
+_TOLD = ("command", "append", "send", "send.all", "typing", "history")
 
 RoomCharge = tuple[Rights, Charge]
 
@@ -65,11 +69,12 @@ def own_limiter() -> Limiter:
 
 
 def person_key(actor: Actor, address: str) -> str:
-    """Return what somebody is counted as: their account, or without one the address.
+    """Return what somebody is counted as: account or bot, or without one the address.
 
     In braces, so that all that is theirs is in one slot of a Redis Cluster.
     """
-    return f"{{{actor.key}}}" if actor.user is not None else f"{{{address}}}"
+    by_key = actor.user is not None or is_known_by_token(actor.key)
+    return f"{{{actor.key}}}" if by_key else f"{{{address}}}"
 
 
 def refusal_error(refusal: Decision, client_id: str | None = None) -> Error:
@@ -120,8 +125,8 @@ class Gate:
         """Return what an operation is charged to, as the limits are now.
 
         Args:
-            operation: `send`, `edit`, `typing`, `history`, `connect` for a ticket, or
-                `command` for others.
+            operation: `send`, `edit`, `append`, which is no command, `typing`,
+                `history`, `connect` for a ticket, or `command` for others.
             rights: In the room that it is about.
             command: Whether the command itself is charged, too.
         """
@@ -152,9 +157,11 @@ class Gate:
         in_force, own = policies(), overrides().of(self.account)
         general = []
         for name in _TOLD:
+            if name == "append" and not self._connected:
+                continue  # nothing grows by requests
             policy = in_force.policy(name, own)
             if policy is not None:
-                key = self._commands if name == "command" else self._key(name, None)
+                key = self._key(name, None)
                 general.append(Charge(policy, key))
         narrow: list[RoomCharge] = []
         for rights in rooms:
@@ -171,7 +178,7 @@ class Gate:
         command: bool,
     ) -> Iterable[Charge]:
         own = overrides().of(self.account)
-        if command:
+        if command and operation != "append":
             policy = in_force.policy("command", own)
             if policy is not None:
                 yield Charge(policy, self._commands)
@@ -188,7 +195,7 @@ class Gate:
         own: Mapping[str, str],
     ) -> Policy | None:
         if name == "slow_mode":
-            if rights is None or rights.exempt:
+            if rights is None or rights.moderates:
                 return None
             if name in own:
                 return in_force.policy(name, own)
@@ -196,6 +203,8 @@ class Gate:
         return in_force.policy(name, own, rights.limits.limits if rights else _NOTHING)
 
     def _key(self, name: str, rights: Rights | None) -> str:
+        if name in _OF_CONNECTION:
+            return self._commands
         if name == "connect":
             # Not in one bucket with the connections that they are for.
             return f"{self._person}/{self.account}/ticket"
@@ -208,7 +217,7 @@ class Gate:
     def waits(self, charges: list[Charge]) -> bool:
         """Return whether a decision has to wait for another process."""
         return limiter().remote and any(
-            each.policy.name != "command" or not self._connected for each in charges
+            not (self._connected and _is_command(each)) for each in charges
         )
 
     def certain(self, charges: list[Charge]) -> Decision | None:
@@ -294,7 +303,7 @@ _MOST_PLACES = 512  # of a gate that are remembered; a connection has 100 rooms
 
 
 def _is_command(charge: Charge) -> bool:
-    return charge.policy.name == "command"
+    return charge.policy.name in _OF_CONNECTION
 
 
 def _longest_first(decisions: list[Decision]) -> list[Decision]:

@@ -2,7 +2,10 @@
 
 Handlers are found in each app's `headgate_hooks.py`. They are called after the commit,
 once, in the process that wrote, and at best: whoever must not miss anything reads the
-log. See `headgate.chat.teller` for how they are called.
+log, or asks for `owed=True`. See `headgate.chat.teller` for how they are called.
+
+What is owed is kept with the event, in its transaction, and called by the worker of
+`headgate.outbound` until it succeeds.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from headgate.chat.project_functions import ProjectFunction, project_function
@@ -28,6 +32,7 @@ __all__ = [
     "handlers_of",
     "is_anybody_told",
     "on",
+    "owed_handlers",
     "room_event",
 ]
 
@@ -56,6 +61,9 @@ class RoomEvent:
         data: Of a message or an edit: a JSON object, or None.
         reply_to: Of a message: the seq of the one that it answers, or None.
         client_id: Of a message: its sender's own id for it, or None.
+        open: Of a message: whether its text still grows.
+        state: Of a message that grew, and of the edit that ended it: done, cut or
+            cancelled.
         target: Of an edit or a deletion: the seq of the message.
         member: Of a membership: whose it is.
         change: Of a membership: added, removed, role, muted, unmuted, banned, unbanned.
@@ -74,6 +82,8 @@ class RoomEvent:
     data: dict[str, Any] | None = None
     reply_to: int | None = None
     client_id: str | None = None
+    open: bool = False
+    state: str | None = None
     target: int | None = None
     member: Author | None = None
     change: str | None = None
@@ -83,14 +93,20 @@ class RoomEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Handler:
-    """A function of the project, and what it wants to be told."""
+    """A function of the project, and what it wants to be told.
+
+    `events` and `rooms` are of those that are owed: names, and patterns of slugs.
+    """
 
     function: ProjectFunction
     name: str
     matches: Callable[[str], object]
+    events: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
 
 
 _handlers: dict[str, list[Handler]] = {}
+_owed: dict[str, Handler] = {}  # by `function:dotted.name`
 
 
 def on(
@@ -108,10 +124,13 @@ def on(
     Args:
         event: message, edited, deleted, membership, connected or disconnected.
         rooms: Patterns of the rooms' slugs, such as `order-*`: one, or several.
-        owed: Not built in this version.
+        owed: Whether each call is kept in the database, in the event's transaction,
+            and retried until the function returns without an exception. The worker of
+            `headgate.outbound` calls it, at least once for each event.
 
     Raises:
-        ImproperlyConfigured: There is no such event, or `owed` is asked for.
+        ImproperlyConfigured: There is no such event; or `owed` is asked for what is
+            about no room, without `headgate.outbound`, or again for other rooms.
     """
     known = (*_ROOM_EVENTS, *_CONNECTION_EVENTS)
     if event not in known:
@@ -119,10 +138,7 @@ def on(
             f"There is no event {event!r} to be told of: {', '.join(known)}.",
         )
     if owed:
-        raise ImproperlyConfigured(
-            "owed=True asks for deliveries that are retried until they succeed, which "
-            "this version does not have. Leave it out: handlers are called at best.",
-        )
+        _check_owed(event)
     patterns = [rooms] if isinstance(rooms, str) else list(rooms)
     if event in _CONNECTION_EVENTS and patterns != ["*"]:
         raise ImproperlyConfigured(f"{event!r} is about no room: leave out `rooms`.")
@@ -131,11 +147,48 @@ def on(
     def decorate(function: F) -> F:
         name = getattr(function, "__qualname__", repr(function))
         name = f"{getattr(function, '__module__', '')}.{name}"
-        handler = Handler(project_function(function), name, matches)
-        _handlers.setdefault(event, []).append(handler)
+        if owed:
+            _owe(f"function:{name}", function, event, tuple(patterns))
+        else:
+            handler = Handler(project_function(function), name, matches)
+            _handlers.setdefault(event, []).append(handler)
         return function
 
     return decorate
+
+
+def _check_owed(event: str) -> None:
+    if event in _CONNECTION_EVENTS:
+        raise ImproperlyConfigured(
+            f"{event!r} is in no log, so nothing can be owed for it: leave out `owed`.",
+        )
+    # Before the apps are there nobody knows; a system check says it then.
+    if apps.apps_ready and not apps.is_installed("headgate.outbound"):
+        raise ImproperlyConfigured(
+            "owed=True needs 'headgate.outbound' in INSTALLED_APPS: it keeps what is "
+            "owed, and calls until it succeeds.",
+        )
+
+
+def _owe(
+    key: str, function: Callable[..., Any], event: str, rooms: tuple[str, ...]
+) -> None:
+    first = _owed.get(key)
+    if first is not None and first.rooms != rooms:
+        raise ImproperlyConfigured(
+            f"{key!r} is owed the events of {', '.join(first.rooms)} already. Write a "
+            "function of its own for other rooms.",
+        )
+    events = dict.fromkeys((*(first.events if first else ()), event))
+    matches = re.compile("|".join(map(fnmatch.translate, rooms)) or r"(?!)").match
+    name = key.removeprefix("function:")
+    known = project_function(function)
+    _owed[key] = Handler(known, name, matches, tuple(events), rooms)
+
+
+def owed_handlers() -> dict[str, Handler]:
+    """Return the handlers whose calls are owed, by `function:dotted.name`."""
+    return dict(_owed)
 
 
 def is_anybody_told() -> bool:
@@ -159,11 +212,12 @@ def room_event(push: LogEvent) -> RoomEvent:
     }
     if isinstance(push, Message | Edited):
         told |= {"text": push.text, "format": push.format, "data": push.data}
+        told["state"] = push.state
     if isinstance(push, Edited | Deleted):
         told["target"] = push.target
     elif isinstance(push, Message):
         told |= {"kind": push.kind, "reply_to": push.reply_to}
-        told["client_id"] = push.client_id
+        told |= {"client_id": push.client_id, "open": push.open}
     else:
         until = None if push.until is None else datetime.fromisoformat(push.until)
         told |= {"member": push.member, "change": push.change}

@@ -1,4 +1,4 @@
-"""Who is there: by ticket, by the project's authenticators, by cookie, or as a guest.
+"""Who is there: by ticket, a bot's token, an authenticator, a cookie, or as a guest.
 
 In this order, over every door. A ticket wins over a cookie, so that a page can say
 as whom it connects.
@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from headgate.chat import storage
 from headgate.chat.access import session_digest
 from headgate.chat.authenticators import Asked, asked_user, has_authenticators
+from headgate.chat.bearer import actor_by_token
 from headgate.chat.conf import conf
 from headgate.chat.people import Actor, actor_for, guest_token, new_guest
 from headgate.chat.profiles import has_profiles
@@ -48,7 +49,7 @@ class Identity:
 
 
 async def known_in_scope(scope: MutableMapping[str, Any]) -> Identity | None:
-    """Return whom authenticators or the cookie of a scope know, or None.
+    """Return whom a token, authenticators or the cookie of a scope know, or None.
 
     Raises `NotAuthenticated` and `LogUnavailable`.
     """
@@ -102,6 +103,9 @@ async def actor_of(user: Any) -> Actor:
 
 
 async def _asked(asked: Asked) -> Identity | None:
+    known = await actor_by_token(asked)
+    if known is not None:
+        return Identity(known, "authenticator")
     if not has_authenticators():
         return None
     user = await asked_user(asked)

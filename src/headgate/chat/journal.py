@@ -27,7 +27,9 @@ from headgate.chat.append import append
 from headgate.chat.entries import (
     Change,
     Draft,
+    Ended,
     Entry,
+    Grown,
     Refused,
     Verdict,
     Written,
@@ -233,10 +235,7 @@ class Journal:
             while True:
                 batch, ended = self._gather(held, purge_at)
                 held = self._write(batch) if batch else []
-                if any(
-                    isinstance(waiting.entry, Change) and waiting.entry.text is None
-                    for waiting in batch
-                ):
+                if any(_takes_text_out(waiting.entry) for waiting in batch):
                     purge_at = purge_at or time.monotonic() + PURGE_SECONDS
                 if purge_at is not None and (ended or time.monotonic() >= purge_at):
                     done = truncate_log(connections[self._using])
@@ -340,7 +339,15 @@ class Journal:
         return Refused(error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS))
 
 
+def _takes_text_out(entry: Entry) -> bool:
+    """Return whether a text that was saved is to be gone."""
+    if isinstance(entry, Ended):
+        return entry.replaces and not entry.text
+    return isinstance(entry, Change) and entry.text is None
+
+
 def _size(entry: Entry) -> int:
     """Return about what an entry weighs, in bytes."""
-    text = entry.text if isinstance(entry, (Draft, Change)) else None
+    written = Draft | Change | Grown | Ended
+    text = entry.text if isinstance(entry, written) else None
     return len(text or "") + 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from headgate.chat.limits_told import slow_mode_ms
@@ -22,7 +22,7 @@ from headgate.live.node import Node
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.pushes import RoomChanged
 
-__all__ = ["LimitChanges", "tell_slow_mode"]
+__all__ = ["LimitChanges", "tell_room"]
 
 logger = logging.getLogger("headgate.limits")
 
@@ -35,15 +35,11 @@ class LimitChanges:
     Args:
         reader: Where the database is read.
         node: Whose connections they are.
-        ask: Has it decided again what somebody may do in a room.
     """
 
-    def __init__(
-        self, reader: Reader, node: Node, ask: Callable[[Watch], None]
-    ) -> None:
+    def __init__(self, reader: Reader, node: Node) -> None:
         self._reader = reader
         self._node = node
-        self._ask = ask
         self._rooms: set[int] = set()
         # What is in force in rooms of this process that have changed; see `known`.
         self._known: dict[int, RoomLimits] = {}
@@ -104,14 +100,9 @@ class LimitChanges:
         for watch in self._node.hub.live_watches(room_id):
             before = watch.rights
             if isinstance(before, Rights) and before.limits != limits:
-                slow = policies().slow_mode(limits.slow_mode_seconds) is not None
-                watch.rights = replace(
-                    before, limits=limits, exempt=slow and before.exempt
-                )
-                tell_slow_mode(self._node, watch, before)
+                watch.rights = replace(before, limits=limits)
+                tell_room(self._node, watch, before)
                 follow_pace(self._node, watch)
-                if slow and not before.limits.slow_mode_seconds:
-                    self._ask(watch)  # whether they are exempt
 
     async def close(self) -> None:
         """Stop following."""
@@ -119,16 +110,23 @@ class LimitChanges:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-def tell_slow_mode(node: Node, watch: Watch, before: Rights) -> None:
-    """Tell a watcher the room's slow mode, if it is for them other than before."""
-    now: Rights = watch.rights
-    if (slow_mode_ms(before), before.exempt) == (slow_mode_ms(now), now.exempt):
-        return
-    push = RoomChanged(
-        room=now.slug, slow_mode_ms=slow_mode_ms(now) or 0, exempt=now.exempt
+def tell_room(node: Node, watch: Watch, before: Rights) -> None:
+    """Tell a watcher the room's slow mode and their rights, if one is another."""
+    now = _as_told(watch.rights)
+    if now != _as_told(before):
+        watch.connection.put_shared(Shared(now))
+        node.touch(watch.connection)
+
+
+def _as_told(rights: Rights) -> RoomChanged:
+    slow = policies().slow_mode(rights.limits.slow_mode_seconds) is not None
+    return RoomChanged(
+        room=rights.slug,
+        slow_mode_ms=slow_mode_ms(rights) or 0,
+        exempt=slow and rights.moderates,
+        moderates=rights.moderates,
+        read_only=rights.read_only,
     )
-    watch.connection.put_shared(Shared(push))
-    node.touch(watch.connection)
 
 
 def _limits_of(rooms: Iterable[int]) -> dict[int, RoomLimits]:

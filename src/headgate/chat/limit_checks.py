@@ -13,7 +13,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headgate.chat.conf import Conf, conf, mistakes
-from headgate.chat.policies import CAPS, LATER, OFF, STANDARD, policy_mistake
+from headgate.chat.policies import CAPS, ELSEWHERE, OFF, STANDARD, policy_mistake
 from headgate.limits.policy import Policy
 
 __all__ = [
@@ -70,8 +70,8 @@ def _dry_runs(names: Any) -> Iterator[LimitMistake]:
     for name in names:
         if name in CAPS:
             what = f"DRY_RUN: {name} is no rate, and cannot be tried out."
-        elif name in LATER:
-            what = f"DRY_RUN: {name}: {LATER[name]}."
+        elif name in ELSEWHERE:
+            what = f"DRY_RUN: {name}: {ELSEWHERE[name]}."
         elif name not in STANDARD:
             what = f"DRY_RUN: there is no policy {name!r}."
         else:

@@ -15,8 +15,10 @@ from django.db import connections, router
 from django.db.models import Model
 
 from headgate.chat.conf import conf
+from headgate.chat.granted import is_granted
 from headgate.chat.history import unread_count
 from headgate.chat.models import Member, Room
+from headgate.chat.people import Actor
 
 __all__ = ["Lookups"]
 
@@ -43,6 +45,7 @@ class Lookups:
         self._asked: dict[int, set[str]] = {}
         self._unread: dict[tuple[int, int], int] = {}
         self._crowded: dict[int, bool] = {}
+        self._granted: dict[tuple[str, str], bool] = {}
 
     def __reduce__(self) -> tuple[type[Lookups], tuple[()]]:
         """Leave behind what was read: a project may pickle a room with us in it."""
@@ -77,6 +80,13 @@ class Lookups:
         if place not in self._unread:
             self._unread[place] = unread_count(room_id, seen)
         return self._unread[place]
+
+    def is_granted(self, actor: Actor, permission: str) -> bool:
+        """Return whether somebody has one of Django's own permissions."""
+        place = actor.key, permission
+        if place not in self._granted:
+            self._granted[place] = is_granted(actor.user, permission)
+        return self._granted[place]
 
     def is_crowded(self, room_id: int) -> bool:
         """Return whether a room has more members than are told who is typing."""

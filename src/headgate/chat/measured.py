@@ -45,6 +45,7 @@ class Seen:
         connections: By mode.
         watches: Those that have begun.
         behind: Watches that have not been sent all that their room has.
+        connections_behind: Connections with such a watch.
         lag_events: By how many events, all of them together.
         lag_longest_events: By how many the one that is furthest behind.
     """
@@ -53,6 +54,7 @@ class Seen:
     connections: Counter[Mode] = field(default_factory=Counter)
     watches: int = 0
     behind: int = 0
+    connections_behind: int = 0
     lag_events: int = 0
     lag_longest_events: int = 0
 
@@ -89,6 +91,7 @@ async def look(engine: Engine) -> Seen:
         if connection.closed:
             continue
         seen.connections[connection.mode] += 1
+        behind_before = seen.behind
         for watch in connection.watches.values():
             if not watch.begun:
                 continue
@@ -101,6 +104,7 @@ async def look(engine: Engine) -> Seen:
                 seen.behind += 1
                 seen.lag_events += lag
                 seen.lag_longest_events = max(seen.lag_longest_events, lag)
+        seen.connections_behind += seen.behind > behind_before
     return seen
 
 
@@ -251,6 +255,30 @@ MEASURES: tuple[Measure, ...] = (
         "counter",
         "Connections cut off because nothing went out to them for too long.",
         lambda seen: seen.engine.node.meters.stalled,
+    ),
+    _one(
+        "headgate_silent_total",
+        "counter",
+        "Connections cut off because nothing was heard of them for too long.",
+        lambda seen: seen.engine.node.meters.silent,
+    ),
+    _one(
+        "headgate_admitted_total",
+        "counter",
+        "Handshakes and first joins that were let in.",
+        lambda seen: seen.engine.admission.admitted,
+    ),
+    _one(
+        "headgate_sent_away_total",
+        "counter",
+        "Those that were told to come back later, as too many came at once.",
+        lambda seen: seen.engine.admission.sent_away,
+    ),
+    _one(
+        "headgate_admission_waiting",
+        "gauge",
+        "Those that stand in line to be let in.",
+        lambda seen: seen.engine.admission.waiting,
     ),
     Measure(
         "headgate_signals_dropped_total",

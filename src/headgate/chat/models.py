@@ -19,7 +19,15 @@ from django.utils.translation import gettext_lazy as _
 
 from headgate.protocol.fields import ROOM_PATTERN, RULES
 
-__all__ = ["AccessChange", "Event", "LimitOverride", "Member", "Message", "Room"]
+__all__ = [
+    "AccessChange",
+    "Event",
+    "GrowingMessage",
+    "LimitOverride",
+    "Member",
+    "Message",
+    "Room",
+]
 
 
 def new_epoch() -> str:
@@ -165,7 +173,8 @@ class Event(models.Model):
     digest = models.BinaryField(max_length=16, null=True)
     text = models.TextField(blank=True)
     # What most events do not have: kind, format, data, reply_to, priority,
-    # expires_in_ms of a message; member, change, role, until of a membership.
+    # expires_in_ms, open, state of a message; state of an edit that ends one; member,
+    # change, role, until of a membership.
     details = models.JSONField(null=True)
     target = models.PositiveBigIntegerField(null=True)
     at = models.DateTimeField()
@@ -225,6 +234,39 @@ class Message(Event):
         proxy = True
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+
+
+class GrowingMessage(models.Model):
+    """A message that still grows, and when its author was heard of last.
+
+    Written by `headgate.chat.append`, and gone with the event that ends the message.
+    """
+
+    room = models.ForeignKey(
+        Room,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,  # headgate_growing_once begins with it
+    )
+    seq = models.PositiveBigIntegerField()
+    author_key = models.CharField(max_length=64)
+    alive_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("growing message")
+        verbose_name_plural = _("growing messages")
+        constraints = [  # noqa: RUF012 - Django's idiom
+            models.UniqueConstraint(
+                fields=["room", "seq"],
+                name="headgate_growing_once",
+            ),
+        ]
+        indexes = [  # noqa: RUF012 - Django's idiom
+            models.Index(fields=["alive_at"], name="headgate_growing_alive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq}"
 
 
 class AccessChange(models.Model):

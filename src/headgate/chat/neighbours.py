@@ -18,7 +18,7 @@ from headgate.chat.installation import namespace
 from headgate.live.hub import Hub
 from headgate.live.presence import People
 from headgate.live.signals import Signal
-from headgate.protocol.pushes import SIGNALS, LogEvent
+from headgate.protocol.pushes import SIGNALS, LogEvent, Partial
 from headgate.relay.open_relay import open_relay
 from headgate.relay.relay import Relay
 
@@ -30,7 +30,7 @@ _ROOM = "room:"
 _NOTICES = "notices"
 
 # What a payload about a room begins with.
-_EVENTS, _SIGNAL, _HEAD, _PEOPLE = b"e", b"s", b"h", b"p"
+_EVENTS, _SIGNAL, _HEAD, _PEOPLE, _PARTIAL = b"e", b"s", b"h", b"p", b"t"
 
 
 class _SignalTold(Struct, omit_defaults=True):
@@ -45,6 +45,7 @@ class _SignalTold(Struct, omit_defaults=True):
 _decode_events = msgspec.json.Decoder(list[LogEvent]).decode
 _decode_signal = msgspec.json.Decoder(_SignalTold).decode
 _decode_people = msgspec.json.Decoder(People).decode
+_decode_partial = msgspec.json.Decoder(Partial).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,6 +57,8 @@ class Neighbours:
         compare: Called with rooms whose heads are to be compared at once.
         look: Called when there is a notice to be read.
         heard: Called with a room's id and whom another process has there.
+        told: Called with the events of a room that another process has written.
+        grown: Called with what it tells of a growing message.
     """
 
     def __init__(
@@ -65,11 +68,15 @@ class Neighbours:
         compare: Callable[[Iterable[int]], None],
         look: Callable[[], None],
         heard: Callable[[int, People], None],
+        told: Callable[[int, Sequence[LogEvent]], None],
+        grown: Callable[[int, Partial], None],
     ) -> None:
         self._hub = hub
         self._compare = compare
         self._look = look
         self._heard = heard
+        self._told = told
+        self._grown = grown
         self.relay: Relay = open_relay(conf().REDIS, namespace(), self)
         self.relay.watch(_NOTICES)
 
@@ -99,6 +106,12 @@ class Neighbours:
             told = _SignalTold(signal.key, signal.push, signal.only, signal.but)
             self.relay.publish(topic, _SIGNAL + _encode(told))
 
+    def tell_partial(self, room_id: int, partial: Partial) -> None:
+        """Tell what a growing message's text is from what is saved of it on."""
+        topic = f"{_ROOM}{room_id}"
+        if self.relay.reaches(topic):
+            self.relay.publish(topic, _PARTIAL + _encode(partial))
+
     def tell_people(self, room_id: int, people: People) -> None:
         """Tell whom this process has in a room."""
         self.relay.publish(f"{_ROOM}{room_id}", _PEOPLE + _encode(people))
@@ -117,11 +130,15 @@ class Neighbours:
         room_id, kind, rest = int(topic.removeprefix(_ROOM)), payload[:1], payload[1:]
         try:
             if kind == _EVENTS:
-                self._hub.publish(room_id, _decode_events(rest))
+                events = _decode_events(rest)
+                self._hub.publish(room_id, events)
+                self._told(room_id, events)
             elif kind == _SIGNAL:
                 told = _decode_signal(rest)
                 signal = Signal(told.key, told.push, told.only, told.but)
                 self._hub.signal(room_id, signal)
+            elif kind == _PARTIAL:
+                self._grown(room_id, _decode_partial(rest))
             elif kind == _PEOPLE:
                 self._heard(room_id, _decode_people(rest))
             elif kind == _HEAD:

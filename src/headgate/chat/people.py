@@ -25,6 +25,7 @@ __all__ = [
     "actor_for",
     "as_now",
     "author",
+    "clean_name",
     "guest_token",
     "key_of",
     "new_guest",
@@ -85,7 +86,7 @@ def actor_for(who: Any) -> Actor:
         profile = profiles_of([key]).get(key)
         if profile is None:
             return Actor(key, unnamed[:_MAX_NAME], who)
-        name = _clean_name(profile.name, _MAX_NAME) or unnamed
+        name = clean_name(profile.name, _MAX_NAME) or unnamed
         return Actor(key, name[:_MAX_NAME], who, avatar_url=profile.avatar_url)
     full_name = getattr(who, "get_full_name", None)
     name = (full_name() if full_name is not None else "") or unnamed
@@ -124,7 +125,7 @@ def new_guest(name: str | None, token: str | None = None) -> Actor:
         except signing.BadSignature:
             kept = {}
     key = kept.get("id") or secrets.token_hex(8)
-    wanted = _clean_name(name) or kept.get("name") or f"Guest {key[:4]}"
+    wanted = clean_name(name) or kept.get("name") or f"Guest {key[:4]}"
     return Actor(f"g:{key}", wanted)
 
 
@@ -134,7 +135,7 @@ def guest_token(guest: Actor) -> str:
     return signing.dumps(kept, salt=_GUEST_SALT)
 
 
-def _clean_name(name: str | None, longest: int = MAX_GUEST_NAME) -> str:
+def clean_name(name: str | None, longest: int = MAX_GUEST_NAME) -> str:
     """Return a name without what can hide or reorder text (controls, bidi marks)."""
     kept = (c for c in name or "" if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
     return " ".join("".join(kept).split())[:longest].rstrip()

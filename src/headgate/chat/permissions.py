@@ -20,12 +20,13 @@ from headgate.chat.conf import conf
 from headgate.chat.lookups import Lookups
 from headgate.chat.models import Member, Message, Room
 from headgate.chat.people import SYSTEM, Actor
-from headgate.chat.policies import policies
 from headgate.chat.room_limits import RoomLimits
 from headgate.protocol.codes import Code
 
 __all__ = [
+    "MANAGES_ALL",
     "MESSAGE_OPERATIONS",
+    "MODERATES_ALL",
     "MODERATION_OPERATIONS",
     "ROOM_OPERATIONS",
     "Allow",
@@ -38,10 +39,14 @@ __all__ = [
 
 # Decided once for a room; for each message.
 ROOM_OPERATIONS = ("watch", "history", "send", "typing", "read")
-MESSAGE_OPERATIONS = ("edit", "delete")
+MESSAGE_OPERATIONS = ("edit", "delete", "cancel")
 # Decided when it is asked for.
-MODERATION_OPERATIONS = ("moderate",)
+MODERATION_OPERATIONS = ("moderate", "manage")
 
+# The permissions of Django's own that make somebody a moderator of all rooms, and let
+# them say which services are told of any.
+MODERATES_ALL = "headgate_chat.delete_message"
+MANAGES_ALL = "headgate_outbound.change_destination"
 _MODERATORS = frozenset({Member.Role.OWNER, Member.Role.MODERATOR})
 
 
@@ -73,7 +78,10 @@ class Permissions:
     ) -> Allow | Deny:
         """Decide one of the operations that are listed above.
 
-        `moderate` is to set the room's slow mode, and not to be held to it.
+        `moderate` is to set the room's slow mode and not to be held to it, and to mute
+        and ban those who do not moderate it.
+        `manage` is to say which services are told of the room, and which may post.
+        `cancel` is to end a message that grows; whom it answers may do that, too.
         `message` is given for operations on a message. What is forbidden to see is
         denied as `not_found`, like what is missing, so that names cannot be guessed.
         """
@@ -83,13 +91,19 @@ class Permissions:
         if room.kind != Room.Kind.PUBLIC and member is None:
             return Deny(Code.NOT_FOUND)
         own = message is not None and message.author_key == actor.key
-        if own or (message is None and operation != "moderate"):
+        if own or (message is None and operation not in MODERATION_OPERATIONS):
             return ALLOWED
-        if operation in {"delete", "moderate"} and (
-            (member is not None and member.role in _MODERATORS) or _moderates(actor)
-        ):
-            return ALLOWED
-        return Deny(Code.FORBIDDEN)
+        manages = operation == "manage" and (
+            (member is not None and member.role == Member.Role.OWNER)
+            or _lookups(room).is_granted(actor, MANAGES_ALL)
+        )
+        moderates = operation in {"delete", "cancel", "moderate"} and (
+            (member is not None and member.role in _MODERATORS)
+            or _lookups(room).is_granted(actor, MODERATES_ALL)
+        )
+        answered = operation == "cancel" and _is_answered(actor, room, message)
+        may = manages or moderates or answered
+        return ALLOWED if may else Deny(Code.FORBIDDEN)
 
     def rooms(self, actor: Actor) -> QuerySet[Room]:
         """Return the rooms that an actor may see in a list."""
@@ -102,15 +116,22 @@ class Permissions:
         """Return an actor's row in a room; asked once for all of one decision."""
         kept: dict[str, Member | None] = room.__dict__.setdefault("_standing", {})
         if actor.key not in kept:
-            lookups: Lookups = room.__dict__.get("_lookups") or Lookups()
-            kept[actor.key] = lookups.member(room, actor.key)
+            kept[actor.key] = _lookups(room).member(room, actor.key)
         return kept[actor.key]
 
 
-def _moderates(actor: Actor) -> bool:
-    """Return whether Django's own permissions make somebody a moderator."""
-    has_perm = getattr(actor.user, "has_perm", None)
-    return has_perm is not None and bool(has_perm("headgate_chat.delete_message"))
+def _is_answered(actor: Actor, room: Room, message: Message | None) -> bool:
+    """Return whether a message is an answer to one of somebody's own."""
+    answered = None if message is None else (message.details or {}).get("reply_to")
+    if answered is None:
+        return False
+    own = Message.objects.filter(room_id=room.pk, author_key=actor.key)
+    return own.filter(seq=answered).exists()
+
+
+def _lookups(room: Room) -> Lookups:
+    found: Lookups | None = room.__dict__.get("_lookups")
+    return Lookups() if found is None else found
 
 
 def permissions() -> Permissions:
@@ -176,14 +197,18 @@ class Rights:
     # Whether there are too many members to tell them who is typing, as it was when
     # they came in.
     crowded: bool = False
-    # Whether they need not wait in slow mode; asked for only where there is one, since
-    # it may take the database to know.
-    exempt: bool = False
+    # Whether they may `moderate`, and so need not wait in slow mode.
+    moderates: bool = False
 
     def denial(self, operation: str) -> Deny | None:
         """Return why an operation may not be done, or None where it may."""
         decision = self.decisions[operation]
         return decision if isinstance(decision, Deny) else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether they may watch, but not write."""
+        return self.denial("send") is not None
 
 
 # One for all who may do everything: most of a busy server's connections.
@@ -202,9 +227,6 @@ def rights_in(actor: Actor, room: Room, lookups: Lookups | None = None) -> Right
     if lookups is not None:
         room.__dict__["_lookups"] = lookups  # for `Permissions.member`
     member = rules.member(actor, room)
-    limits = RoomLimits.of(room.settings)
-    slow = policies().slow_mode(limits.slow_mode_seconds) is not None
-    exempt = slow and isinstance(_decided(rules, actor, "moderate", room), Allow)
     decisions: Mapping[str, Allow | Deny] = {
         name: _decided(rules, actor, name, room) for name in ROOM_OPERATIONS
     }
@@ -217,6 +239,6 @@ def rights_in(actor: Actor, room: Room, lookups: Lookups | None = None) -> Right
         decisions=_ALL_ALLOWED if decisions == _ALL_ALLOWED else decisions,
         visible_from=1 if member is None else member.visible_from_seq,
         read_seq=0 if member is None else member.read_seq,
-        limits=limits,
-        exempt=exempt,
+        limits=RoomLimits.of(room.settings),
+        moderates=isinstance(_decided(rules, actor, "moderate", room), Allow),
     )

@@ -18,7 +18,7 @@ from headgate.limits.rates import Rate
 
 __all__ = [
     "CAPS",
-    "LATER",
+    "ELSEWHERE",
     "MAX_SLOW_MODE_SECONDS",
     "OFF",
     "OF_ROOMS",
@@ -54,6 +54,9 @@ STANDARD: dict[str, Standard] = {
     "command": Standard(
         "120/min:60", "connection", "reject", "commands; ping and leave are free"
     ),
+    "append": Standard(
+        "20/s:40", "connection", "reject", "additions to messages that grow"
+    ),
     "send": Standard("1/s:10", "user and room", "reject", "messages and edits"),
     "send.all": Standard(
         "60/min:20", "user", "reject", "messages and edits in all rooms together"
@@ -74,9 +77,9 @@ STANDARD: dict[str, Standard] = {
 # How many connections may be open at once; no rate.
 CAPS: dict[str, int] = {"connect.open": 10, "connect.address.open": 500}
 
-# Policies of the design that this version does not have.
-LATER: dict[str, str] = {
-    "external": "calls to external services are not built yet",
+# What is limited somewhere else, and where.
+ELSEWHERE: dict[str, str] = {
+    "external": "each external service has a rate of its own, at its destination",
 }
 
 # What a room may have its own rate of.
@@ -157,8 +160,8 @@ def policy_mistake(
 ) -> str | None:
     """Return what is wrong with a policy's name or rate, or None."""
     names = tuple(among)
-    if name in LATER:
-        return f"{name}: {LATER[name]}."
+    if name in ELSEWHERE:
+        return f"{name}: {ELSEWHERE[name]}."
     if name not in names:
         return f"There is no policy {name!r} here. There are {', '.join(names)}."
     try:

@@ -22,6 +22,7 @@ from headgate.chat.people import Actor, as_now
 from headgate.chat.permissions import Deny, Rights, rights_in
 from headgate.chat.profiles import profiles_of
 from headgate.chat.reader import Reader
+from headgate.chat.token_people import is_still_good
 from headgate.live.connection import Connection, Watch
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.codes import Code
@@ -201,7 +202,7 @@ def _is_account(user: Any) -> bool:
 def _account(actor: Actor, users: dict[Any, Any]) -> tuple[Account, Actor]:
     """Return what became of an account, and the actor with the user of now."""
     if not _is_account(actor.user):
-        return Account.HOLDS, actor
+        return Account.HOLDS if is_still_good(actor) else Account.GONE, actor
     user = users.get(actor.user.pk)
     if user is None or not getattr(user, "is_active", True):
         return Account.GONE, actor

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from headgate.chat.limit_changes import tell_slow_mode
+from headgate.chat.limit_changes import tell_room
 from headgate.chat.models import AccessChange
 from headgate.chat.notices import Notice
 from headgate.chat.permissions import Deny, Rights
@@ -225,7 +225,7 @@ class Standing:
             limits = self.limits_of(watch.room_id) or answer.rights.limits
             watch.rights = replace(answer.rights, crowded=before.crowded, limits=limits)
             if self.node is not None:
-                tell_slow_mode(self.node, watch, before)
+                tell_room(self.node, watch, before)
                 follow_pace(self.node, watch)
 
     def _end(self, connection: Connection, close: Close, failure: Error) -> None:

@@ -20,6 +20,7 @@ from headgate.chat import storage
 from headgate.chat.access import is_revoked
 from headgate.chat.conf import conf
 from headgate.chat.people import Actor, actor_for
+from headgate.chat.token_people import is_known_by_token, is_still_good
 from headgate.chat.used_tickets import is_first_use
 
 __all__ = [
@@ -146,6 +147,9 @@ def _holder(claims: _Claims) -> Actor | None:
     """Return whose ticket it is, if they may still come in; asks the database."""
     if claims.session and is_revoked(claims.session):
         return None
+    if is_known_by_token(claims.key):
+        holder = Actor(claims.key, claims.name, session=claims.session)
+        return holder if is_still_good(holder) else None
     if not claims.key.startswith("u:"):
         return Actor(claims.key, claims.name) if conf().GUESTS else None
     users = get_user_model()._default_manager  # noqa: SLF001 - Django's documented name

@@ -375,6 +375,7 @@ class Visitor:
             gone = handlers_of("disconnected")
             self.engine.teller.tell(gone, self.actor, int(ended), reason, seconds)
         self.engine.visitors.discard(self)
+        self.engine.own_texts.left(self.connection)
         self.engine.node.remove(self.connection)
 
 

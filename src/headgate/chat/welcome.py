@@ -59,5 +59,7 @@ def room_joined(entrance: Entrance) -> RoomJoined:
         read=entrance.rights.read_seq,
         unread=entrance.unread,
         slow_mode_ms=slow_mode_ms(entrance.rights),
+        moderates=entrance.rights.moderates,
+        read_only=entrance.rights.read_only,
         landed=entrance.landed,
     )

@@ -35,6 +35,7 @@ class Watch:
         "position",
         "rights",
         "room_id",
+        "visible_from",
         "wished",
     )
 
@@ -44,6 +45,7 @@ class Watch:
         room_id: int,
         position: int,
         rights: Any = None,
+        visible_from: int = 1,
     ) -> None:
         self.connection = connection
         self.room_id = room_id
@@ -53,6 +55,7 @@ class Watch:
         self.missed = False  # whether a signal was left out since it was live
         self.pace: Pace | None = None
         self.wished: Rate | None = None  # the pace that the client asked for
+        self.visible_from = visible_from  # the first seq that is theirs to see
         # What the layer above decided about this person here; never read below it.
         self.rights = rights
 

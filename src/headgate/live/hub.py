@@ -21,7 +21,7 @@ from headgate.live.ports import Log, LogUnavailable
 from headgate.live.room import HubRoom, Outgoing
 from headgate.live.run import Said
 from headgate.live.signals import Signal
-from headgate.protocol.pushes import Deleted, Edited, LogEvent
+from headgate.protocol.pushes import Deleted, Edited, LogEvent, Partial
 
 __all__ = ["Hub"]
 
@@ -99,6 +99,8 @@ class Hub:
         self._pages.sweep()
         for room in list(self.rooms.values()):
             self._forget(room)
+            if room.growing is not None:
+                room.growing.forget_quiet(self._out.loop.time())
 
     def watch(self, room: HubRoom, watch: Watch) -> None:
         """Add a watch, in place of the connection's earlier one in the room.
@@ -180,6 +182,9 @@ class Hub:
             if isinstance(event, Edited | Deleted):
                 room.tail.revise(event)
                 self._pages.revise(room.room_id, event)
+                ends = isinstance(event, Deleted) or event.state is not None
+                if ends and room.growing is not None:
+                    room.growing.end(event.target)
         self._bound_tails(room)
 
     def _bound_tails(self, room: HubRoom) -> None:
@@ -264,6 +269,20 @@ class Hub:
         room = self.rooms.get(room_id)
         if room is not None:
             room.signal(signal)
+
+    def grow(self, room_id: int, partial: Partial) -> bool:
+        """Take what a growing message's text is from an offset on.
+
+        False where somebody watches the room, and a part before that is missing.
+        """
+        room = self.rooms.get(room_id)
+        return room is None or room.grow(partial)
+
+    def text(self, room_id: int, seq: int) -> str | None:
+        """Return what a growing message is by now, as far as is known here."""
+        room = self.rooms.get(room_id)
+        known = None if room is None else room.growing
+        return None if known is None else known.text(seq)
 
     def live_watches(self, room_id: int) -> Iterable[Watch]:
         """Return the watches of a room, to look through."""

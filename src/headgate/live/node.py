@@ -128,7 +128,7 @@ class Node:
             oldest = min(visible_from, room.head + 1)
             reset = Reset(room="", oldest=oldest, head=room.head, epoch=room.epoch)
         # An earlier watch is replaced, not left: with the last one goes the room.
-        watch = Watch(connection, room.room_id, position, rights)
+        watch = Watch(connection, room.room_id, position, rights, visible_from)
         self.hub.watch(room, watch)
         return reset
 
@@ -164,6 +164,7 @@ class Node:
         room = self.hub.rooms[room_id]
         if watch.position >= room.head and watch.pace is None:
             watch.live = True
+            room.show_growing(watch)
         else:
             self._feed(watch)
         self._came(watch)

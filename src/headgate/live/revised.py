@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from headgate.protocol.fields import State
 from headgate.protocol.pushes import Deleted, Edited, LogEvent, Message
 
 __all__ = ["revised"]
@@ -17,6 +18,8 @@ def revised(event: LogEvent, change: LogEvent) -> LogEvent | None:
     """Return an event as it is after a change of its message, or None: as before."""
     if isinstance(change, Edited):
         if isinstance(event, Message) and event.seq == change.target:
+            if change.state is not None:
+                return _ended(event, change, change.state)
             return replace(
                 event,
                 text=change.text,
@@ -27,6 +30,18 @@ def revised(event: LogEvent, change: LogEvent) -> LogEvent | None:
     elif isinstance(change, Deleted):
         return _blanked(event, change.target)
     return None
+
+
+def _ended(event: Message, change: Edited, state: State) -> Message:
+    """Return a message that has grown to its end, which is no edit of it."""
+    return replace(
+        event,
+        text=change.text,
+        format=change.format,
+        data=change.data,
+        open=False,
+        state=None if state == "done" else state,
+    )
 
 
 def _blanked(event: LogEvent, target: int) -> LogEvent | None:

@@ -16,12 +16,13 @@ from itertools import islice
 
 from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
+from headgate.live.growing import GrowingTexts
 from headgate.live.meters import Meters
 from headgate.live.run import Run, Said
 from headgate.live.scheduler import Scheduler, Slice
 from headgate.live.signals import Signal, Signals
 from headgate.live.tail import Tail
-from headgate.protocol.pushes import LogEvent
+from headgate.protocol.pushes import LogEvent, Partial
 
 __all__ = ["TICK_MAX_SECONDS", "HubRoom", "Outgoing"]
 
@@ -47,18 +48,20 @@ class Outgoing:
 
 
 class _Pass:
-    """A run of events and some signals, on their way to all watchers."""
+    """Events, what has grown and some signals, on their way to all watchers."""
 
-    __slots__ = ("began_at", "run", "signals", "watches")
+    __slots__ = ("began_at", "grown", "run", "signals", "watches")
 
     def __init__(
         self,
         run: Run | None,
+        grown: Run | None,
         signals: list[tuple[Signal, Shared]],
         watches: Iterator[Watch],
         began_at: float,
     ) -> None:
         self.run = run
+        self.grown = grown
         self.signals = signals
         self.watches = watches
         self.began_at = began_at
@@ -75,6 +78,7 @@ class HubRoom:
         watches: Who watches.
         filling: What reads the log up to the target.
         held: Events from beyond a hole, which may be filled by what comes next.
+        growing: The texts of messages that grow; None where there was none.
     """
 
     __slots__ = (
@@ -87,6 +91,7 @@ class HubRoom:
         "_waits_since",
         "epoch",
         "filling",
+        "growing",
         "head",
         "held",
         "noted",
@@ -107,6 +112,7 @@ class HubRoom:
         self.watches: dict[Connection, Watch] = {}
         self.filling: asyncio.Task[None] | None = None
         self.held: dict[int, LogEvent] = {}
+        self.growing: GrowingTexts | None = None
         self.queued = False
         self._out = out
         self._signals = Signals(out.meters)
@@ -135,6 +141,30 @@ class HubRoom:
         """Take a signal, and send it soon."""
         self._signals.put(signal)
         self._send_soon()
+
+    def grow(self, partial: Partial) -> bool:
+        """Take what a growing message's text is from an offset on, and send it soon.
+
+        False where a part before that is missing.
+        """
+        if self.growing is None:
+            self.growing = GrowingTexts()
+        taken = self.growing.take(partial, self._out.loop.time())
+        if self.growing.is_due(self.head):
+            self._send_soon()
+        return taken
+
+    def show_growing(self, watch: Watch) -> None:
+        """Tell a watch that has become live what all growing texts are by now.
+
+        Not those of before it was theirs to see.
+        """
+        if self.growing is not None:
+            texts = self.growing.whole(watch.visible_from, self.head)
+            whole = [Shared(each) for each in texts]
+            said = Said.of(whole, watch.connection.mode)
+            if not self.deliver(watch.connection, said):
+                self._fell_behind(watch)
 
     @property
     def still(self) -> bool:
@@ -178,6 +208,8 @@ class HubRoom:
             part.writes -= len(some)
             if here.run is not None:
                 self._send(here.run, some)
+            if here.grown is not None:
+                self._tell(here.grown, some)
             for signal, shared in here.signals:
                 self._say(signal, shared, some)
         return True
@@ -193,7 +225,11 @@ class HubRoom:
             self._out.meters.waited(now - self._waits_since)
         self._waits_since = now if self._sent < self.head else None
         signals = [(each, Shared(each.push)) for each in self._signals.take_all()]
-        return _Pass(run, signals, iter(list(self.watches.values())), now)
+        # What grows is told after the event that began it, and never after the one
+        # that ended it: who was sent either is sent nothing else of it.
+        due = [] if self.growing is None else self.growing.take_due(self._sent)
+        grown = Run([Shared(each) for each in due], 0) if due else None
+        return _Pass(run, grown, signals, iter(list(self.watches.values())), now)
 
     def _end_pass(self, done: _Pass) -> None:
         self._pass = None
@@ -204,7 +240,8 @@ class HubRoom:
         else:
             took = now - done.began_at
             self._due = now + min(took * TICK_OF_PASS, TICK_MAX_SECONDS)
-        if self._sent < self.head or self._signals:
+        grows = self.growing is not None and self.growing.is_due(self._sent)
+        if self._sent < self.head or self._signals or grows:
             self._send_soon()
 
     def _send(self, run: Run, watches: list[Watch]) -> None:
@@ -250,6 +287,16 @@ class HubRoom:
             self._out.touch(connection)
         self._out.meters.delivered(said, 1)
         return True
+
+    def _tell(self, grown: Run, watches: list[Watch]) -> None:
+        """Send what has grown to all who are live.
+
+        Who cannot take it is behind, so that they are told all of it once they can.
+        """
+        for watch in watches:
+            said = grown.said(watch.connection.mode)
+            if watch.live and not self.deliver(watch.connection, said):
+                self._fell_behind(watch)
 
     def _fell_behind(self, watch: Watch) -> None:
         watch.live = False

@@ -21,6 +21,7 @@ from headgate.protocol.commands import (
     Send,
 )
 from headgate.protocol.fields import (
+    AUTHOR_ID_PATTERN,
     MAX_CLIENT_ID,
     MAX_COMMAND_BYTES,
     MAX_DATA_BYTES,
@@ -41,6 +42,7 @@ __all__ = [
     "decode_plain",
     "encode",
     "error",
+    "is_author_id",
     "is_pace",
     "is_room_slug",
     "plain_failure",
@@ -61,6 +63,7 @@ _NUL = "\\u0000"  # as JSON escapes it; it cannot say it otherwise
 _MAX_SAID = 150  # characters of msgspec's words, which may repeat the client's
 _MISSING = re.compile(r"Object missing required field `(\w+)`").fullmatch
 _PATH = re.compile(r"(?:`key` in )?`\$\.?([^`]*)`").fullmatch
+_is_author_id = re.compile(AUTHOR_ID_PATTERN).match
 _is_room_slug = re.compile(ROOM_PATTERN).match
 _is_pace = re.compile(PACE_PATTERN).match
 
@@ -94,6 +97,11 @@ def plain_failure(failure: Error) -> PlainFailure:
     )
 
 
+def is_author_id(text: str) -> bool:
+    """Return whether a text can be the `id` of an author who is a person."""
+    return _is_author_id(text) is not None
+
+
 def is_room_slug(slug: str) -> bool:
     """Return whether a string can name a room."""
     return _is_room_slug(slug) is not None
@@ -117,7 +125,9 @@ def decode_command(payload: str) -> Command:
     except _UNREADABLE as exc:
         raise _explain(payload, exc) from None
     failure = None
-    if isinstance(command, (Send, Edit)):
+    if isinstance(command, Send) and command.open and not command.text:
+        failure = None if command.data is None else _check_data(command.data)
+    elif isinstance(command, (Send, Edit)):
         failure = _check_content(command.text, command.data)
     if failure is None and _NUL in payload:
         failure = _find_nul(command)

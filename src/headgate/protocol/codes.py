@@ -30,6 +30,9 @@ class Code(StrEnum):
     NOT_JOINED = "not_joined"
     ID_CONFLICT = "id_conflict"
     TOO_MANY_ROOMS = "too_many_rooms"
+    BAD_OFFSET = "bad_offset"
+    GROWING = "growing"
+    NOT_GROWING = "not_growing"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
@@ -159,6 +162,24 @@ ERRORS: dict[Code, ErrorInfo] = {
         http=409,
         retry=False,
         text="This connection has joined as many rooms as it may.",
+    ),
+    Code.BAD_OFFSET: ErrorInfo(
+        number=304,
+        http=409,
+        retry=False,
+        text="The growing message ends before that offset.",
+    ),
+    Code.GROWING: ErrorInfo(
+        number=305,
+        http=409,
+        retry=False,
+        text="This message is still growing.",
+    ),
+    Code.NOT_GROWING: ErrorInfo(
+        number=306,
+        http=409,
+        retry=False,
+        text="This message does not grow, or no longer.",
     ),
     Code.RATE_LIMITED: ErrorInfo(
         number=400,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from headgate.protocol.fields import (
+    MAX_COMMAND_BYTES,
     MAX_INTEGER,
     MAX_PENDING,
     MAX_ROOMS,
@@ -25,11 +26,14 @@ from headgate.protocol.fields import (
     Priority,
     RoomSlug,
     Seq,
+    State,
 )
 
 __all__ = [
     "COMMANDS",
     "UNBUILT",
+    "Append",
+    "Cancel",
     "Command",
     "Delete",
     "Edit",
@@ -99,7 +103,7 @@ class Leave(Command, tag="leave"):
 
 
 class Send(Command, tag="send"):
-    """Write a message."""
+    """Write a message; one that is `open` begins to grow, by `append`."""
 
     room: RoomSlug
     text: str
@@ -110,6 +114,28 @@ class Send(Command, tag="send"):
     reply_to: Annotated[int, Meta(ge=1, le=MAX_INTEGER)] | None = None
     priority: Priority = "normal"
     expires_in_ms: Annotated[int, Meta(ge=1, le=MAX_INTEGER)] | None = None
+    open: bool = False
+
+
+class Append(Command, tag="append"):
+    """Add to the text of one's own growing message, from the offset `at` on.
+
+    Offsets are counted in code points. What is there already is not added again. With
+    a `state` the message has ended. An empty text says that its author is still there.
+    """
+
+    room: RoomSlug
+    seq: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+    at: Annotated[int, Meta(ge=0, le=MAX_COMMAND_BYTES)]
+    text: str
+    state: State | None = None
+
+
+class Cancel(Command, tag="cancel"):
+    """End somebody's growing message with the text that it has."""
+
+    room: RoomSlug
+    seq: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 
 
 class Edit(Command, tag="edit"):
@@ -170,7 +196,20 @@ class PlainSend(Struct):
     client_id: ClientId | None = None
 
 
-COMMANDS = (Hello, Join, Leave, Send, Edit, Delete, Typing, Read, History, Ping)
+COMMANDS = (
+    Hello,
+    Join,
+    Leave,
+    Send,
+    Append,
+    Cancel,
+    Edit,
+    Delete,
+    Typing,
+    Read,
+    History,
+    Ping,
+)
 
 # Belong to the protocol and answer `unsupported` until they are built.
 UNBUILT = frozenset({"react"})

@@ -10,7 +10,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 __all__ = [
+    "AUTHOR_ID_PATTERN",
+    "AUTHOR_ID_RULE",
     "HEARTBEAT_SECONDS",
+    "MAX_AUTHOR_ID",
     "MAX_CLIENT_ID",
     "MAX_COMMAND_BYTES",
     "MAX_DATA_BYTES",
@@ -37,6 +40,7 @@ __all__ = [
     "Priority",
     "RoomSlug",
     "Seq",
+    "State",
 ]
 
 MAX_COMMAND_BYTES = 16 * 1024  # above: error too_large
@@ -58,6 +62,9 @@ ROOM_RULE = (
     "a room's name has 1 to 64 letters, digits, '_', '.' or '-' "
     "and begins with a letter or digit"
 )
+MAX_AUTHOR_ID = 64  # characters
+AUTHOR_ID_PATTERN = r"^[a-z]:[^\x00-\x1f\x7f/]{1,62}$(?!\n)"
+AUTHOR_ID_RULE = "the `id` of an author, as it came with what they wrote"
 PACE_PATTERN = r"^[1-9][0-9]{0,5}/([1-9][0-9]{0,3})?(s|min|h)(:[1-9][0-9]{0,5})?$(?!\n)"
 PACE_RULE = (
     "so many events in a period: a number, a slash and a period, and how many may come "
@@ -119,3 +126,5 @@ Pace = Annotated[
 PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Format = Literal["plain", "markdown"]
 Priority = Literal["high", "normal", "low"]
+# How a growing message has ended.
+State = Literal["done", "cut", "cancelled"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from headgate.protocol.fields import Format, Priority
+from headgate.protocol.fields import Format, Priority, State
 
 __all__ = [
     "EVENTS",
@@ -32,6 +32,7 @@ __all__ = [
     "Membership",
     "Message",
     "MessagesPage",
+    "Partial",
     "PlainFailure",
     "PlainGap",
     "PlainMessage",
@@ -63,7 +64,8 @@ class Error(Struct, kw_only=True, omit_defaults=True):
     """Why a command was refused.
 
     `field` names what to mend; `retry_after_ms`, positive and finite, says when the
-    same command may succeed; `client_id` says which message it is about.
+    same command may succeed; `client_id` says which message it is about; `at` is where
+    the text of a growing message ends.
     """
 
     code: str
@@ -73,6 +75,7 @@ class Error(Struct, kw_only=True, omit_defaults=True):
     retry_after_ms: int | None = None
     remaining: int | None = None
     client_id: str | None = None
+    at: int | None = None
 
 
 # --- replies -------------------------------------------------------------------
@@ -108,7 +111,8 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
 
     `landed` maps the client_ids of `pending` that are saved to their seqs.
     `slow_mode_ms` is the time between two messages of one person, if there must be
-    one.
+    one. Whoever `moderates` may set that, delete messages, mute and ban; to whom it is
+    `read_only` may not write. A mute is not told here.
     """
 
     head: int | None = None
@@ -117,6 +121,8 @@ class RoomJoined(Struct, kw_only=True, omit_defaults=True):
     read: int | None = None
     unread: int | None = None
     slow_mode_ms: int | None = None
+    moderates: bool = False
+    read_only: bool = False
     landed: dict[str, int] = {}
     error: Error | None = None
 
@@ -132,6 +138,8 @@ class Joined(Struct, kw_only=True, omit_defaults=True):
     read: int | None = None
     unread: int | None = None
     slow_mode_ms: int | None = None
+    moderates: bool = False
+    read_only: bool = False
 
 
 class MessagesPage(Struct, kw_only=True):
@@ -165,6 +173,7 @@ class Message(
     """A message. In a log read later, its text is what it is now.
 
     `edited` is the seq of the last edit; a deleted message has `deleted` and no text.
+    One that is `open` still grows; `state` says how it ended where it was not `done`.
     """
 
     room: str
@@ -181,10 +190,12 @@ class Message(
     expires_in_ms: int | None = None
     edited: int | None = None
     deleted: bool = False
+    open: bool = False
+    state: Literal["cut", "cancelled"] | None = None
 
 
 class Edited(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="edited"):
-    """The message `target` has another text."""
+    """The message `target` has another text; with a `state` it has ended to grow."""
 
     room: str
     seq: int
@@ -195,6 +206,7 @@ class Edited(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="ed
     format: Format = "plain"
     data: dict[str, Any] | None = None
     deleted: bool = False
+    state: State | None = None
 
 
 class Deleted(
@@ -280,6 +292,15 @@ class ReadMark(Struct, kw_only=True, tag_field="push", tag="read"):
     seq: int
 
 
+class Partial(Struct, kw_only=True, tag_field="push", tag="partial"):
+    """What a growing message's text is from the offset `at` on, in code points."""
+
+    room: str
+    seq: int
+    at: int
+    text: str
+
+
 class Presence(
     Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="presence"
 ):
@@ -315,11 +336,17 @@ class Reset(Struct, kw_only=True, tag_field="push", tag="reset"):
 class RoomChanged(
     Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="room"
 ):
-    """The room's slow mode is another; 0 is off. Whoever is `exempt` is free of it."""
+    """The room is another for you: its slow mode, or what you may do there.
+
+    It says all of them as they are now. `slow_mode_ms` is 0 where there is none, and
+    whoever is `exempt` is free of it.
+    """
 
     room: str
     slow_mode_ms: int
     exempt: bool = False
+    moderates: bool = False
+    read_only: bool = False
 
 
 class Rooms(Struct, kw_only=True, omit_defaults=True, tag_field="push", tag="rooms"):
@@ -409,6 +436,7 @@ PUSHES = (
     *EVENTS,
     TypingSignal,
     ReadMark,
+    Partial,
     Presence,
     Gap,
     Reset,

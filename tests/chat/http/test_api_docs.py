@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,32 @@ def fields_of(struct: type[msgspec.Struct]) -> set[str]:
 
 def test_it_has_every_operation(described: dict[str, Any]) -> None:
     assert sorted(name for name, _ in operations(described)) == [
+        "DELETE /api/v1/rooms/{room}/destinations/{name}",
+        "DELETE /api/v1/rooms/{room}/incoming/{id}",
         "DELETE /api/v1/rooms/{room}/messages/{seq}",
         "GET /api/v1/limits",
         "GET /api/v1/rooms",
         "GET /api/v1/rooms/{room}",
+        "GET /api/v1/rooms/{room}/destinations",
+        "GET /api/v1/rooms/{room}/destinations/{name}",
+        "GET /api/v1/rooms/{room}/destinations/{name}/deliveries",
         "GET /api/v1/rooms/{room}/events",
+        "GET /api/v1/rooms/{room}/incoming",
+        "GET /api/v1/rooms/{room}/members",
         "GET /api/v1/rooms/{room}/messages",
         "PATCH /api/v1/rooms/{room}",
+        "PATCH /api/v1/rooms/{room}/destinations/{name}",
+        "PATCH /api/v1/rooms/{room}/members/{id}",
         "PATCH /api/v1/rooms/{room}/messages/{seq}",
         "POST /api/v1/connect",
+        "POST /api/v1/rooms/{room}/destinations",
+        "POST /api/v1/rooms/{room}/destinations/{name}/deliveries/drop",
+        "POST /api/v1/rooms/{room}/destinations/{name}/deliveries/replay",
+        "POST /api/v1/rooms/{room}/destinations/{name}/secrets",
+        "POST /api/v1/rooms/{room}/destinations/{name}/test",
+        "POST /api/v1/rooms/{room}/incoming",
         "POST /api/v1/rooms/{room}/messages",
+        "POST /api/v1/rooms/{room}/messages/{seq}/cancel",
     ]
 
 
@@ -144,15 +161,26 @@ def test_an_answer_has_the_fields_of_its_reply() -> None:
     plain = fields_of(pushes.PlainSaved)
     assert fields_of(api_schemas.PlainPosted) == plain | {"at", "connect"}
     assert of_reply(pushes.Joined) <= fields_of(api_schemas.RoomShown)
-    assert fields_of(pushes.Error) - {"text"} <= fields_of(Problem)
+    # `at` is of `append`, which is no request.
+    assert fields_of(pushes.Error) - {"text", "at"} <= fields_of(Problem)
 
 
 def test_every_struct_has_an_example() -> None:
     structs = {type(getattr(api_examples, name)) for name in api_examples.__all__}
 
     named = {getattr(api_schemas, name) for name in api_schemas.__all__}
-    bodies = {api_schemas.Connect, api_schemas.RoomChange}
-    assert named - structs == {*bodies, api_schemas.PlainPosted}
+    bodies = {api_schemas.Connect, api_schemas.RoomChange, api_schemas.MemberChange}
+    parts = {api_schemas.MemberShown}
+    assert named - structs == {*bodies, *parts, api_schemas.PlainPosted}
+
+
+def test_a_text_is_seen_where_the_codec_sees_one(described: dict[str, Any]) -> None:
+    """Whatever a regular expression's dialect takes for white space."""
+    send = described["components"]["schemas"]["SendBody"]
+    seen = re.compile(send["properties"]["text"]["pattern"]).search
+
+    every = (chr(code) for code in range(sys.maxunicode + 1))
+    assert [each for each in every if bool(seen(each)) is each.isspace()] == []
 
 
 def test_parameters_have_the_limits_of_the_wire(described: dict[str, Any]) -> None:

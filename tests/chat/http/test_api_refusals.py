@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "", None),
     ("PATCH", "", {"slow_mode_ms": 1000}),
+    ("GET", "/members", None),
+    ("PATCH", "/members/u:1", {"mute_ms": 1000}),
+    ("PATCH", "/members/g:0", {"banned": True}),
     ("GET", "/messages", None),
     ("GET", "/messages?before=5&limit=3", None),
     ("GET", "/events?after=1", None),
@@ -37,6 +41,20 @@ OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/messages", {"text": "hi", "client_id": "c-1"}),
     ("PATCH", "/messages/1", {"text": "ho"}),
     ("DELETE", "/messages/1", None),
+    ("POST", "/messages/1/cancel", None),
+    ("GET", "/destinations", None),
+    ("POST", "/destinations", {"name": "crm", "url": "https://crm.example/"}),
+    ("GET", "/destinations/crm", None),
+    ("PATCH", "/destinations/crm", {"paused": True}),
+    ("DELETE", "/destinations/crm", None),
+    ("POST", "/destinations/crm/test", None),
+    ("POST", "/destinations/crm/secrets", None),
+    ("GET", "/destinations/crm/deliveries?state=dead&limit=3", None),
+    ("POST", "/destinations/crm/deliveries/replay", {}),
+    ("POST", "/destinations/crm/deliveries/drop", {}),
+    ("GET", "/incoming", None),
+    ("POST", "/incoming", {"name": "Build server"}),
+    ("DELETE", "/incoming/1", None),
 ]
 OF_THE_SOCKET: list[tuple[str, dict[str, Any] | None]] = [
     ("GET", None),
@@ -59,17 +77,24 @@ def nobody(_: Any) -> None:
     """Know nobody, as an authenticator of a project."""
 
 
+def _example(path: str) -> str:
+    """Return a path of the description as the table has it."""
+    path = path.replace("{seq}", "1").replace("{name}", "crm")
+    return path.replace("incoming/{id}", "incoming/1")
+
+
 def test_the_table_has_every_operation_about_a_room() -> None:
     described = api.api.get_openapi_schema()["paths"]
     prefix = "/api/v1/rooms/{room}"
     operations = {
-        (method.upper(), path.removeprefix(prefix).replace("{seq}", "1"))
+        (method.upper(), _example(path.removeprefix(prefix)))
         for path, methods in described.items()
         for method in methods
         if path.startswith(prefix)
     }
 
-    assert operations == {(m, path.partition("?")[0]) for m, path, _ in OPERATIONS}
+    held = {(m, re.sub(r"members/.*", "members/{id}", p)) for m, p, _ in OPERATIONS}
+    assert operations == {(m, path.partition("?")[0]) for m, path in held}
 
 
 @pytest.mark.parametrize(("method", "path", "body"), OPERATIONS)
@@ -301,9 +326,20 @@ METHODS = {
     "/api/v1/limits": "GET, OPTIONS",
     "/api/v1/rooms": "GET, OPTIONS",
     "/api/v1/rooms/general": "GET, OPTIONS, PATCH",
+    "/api/v1/rooms/general/members": "GET, OPTIONS",
+    "/api/v1/rooms/general/members/u:1": "OPTIONS, PATCH",
     "/api/v1/rooms/general/messages": "GET, OPTIONS, POST",
     "/api/v1/rooms/general/messages/1": "DELETE, OPTIONS, PATCH",
     "/api/v1/rooms/general/events": "GET, OPTIONS",
+    "/api/v1/rooms/general/destinations": "GET, OPTIONS, POST",
+    "/api/v1/rooms/general/destinations/crm": "DELETE, GET, OPTIONS, PATCH",
+    "/api/v1/rooms/general/destinations/crm/test": "OPTIONS, POST",
+    "/api/v1/rooms/general/destinations/crm/secrets": "OPTIONS, POST",
+    "/api/v1/rooms/general/destinations/crm/deliveries": "GET, OPTIONS",
+    "/api/v1/rooms/general/destinations/crm/deliveries/replay": "OPTIONS, POST",
+    "/api/v1/rooms/general/destinations/crm/deliveries/drop": "OPTIONS, POST",
+    "/api/v1/rooms/general/incoming": "GET, OPTIONS, POST",
+    "/api/v1/rooms/general/incoming/1": "DELETE, OPTIONS",
     "/api/v1/openapi.json": "GET, OPTIONS",
     "/api/v1/docs": "GET, OPTIONS",
     "/ws/chat/": "GET, OPTIONS",

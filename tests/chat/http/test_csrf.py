@@ -145,6 +145,18 @@ async def test_a_token_without_its_cookie(
     assert problem_of(refused) == (403, "csrf_failed")
 
 
+async def test_a_form_that_cannot_be_read_is_no_fault_of_ours(
+    browse: Browsers, room: Room, ada: User
+) -> None:
+    """The token may be in a form, so it is looked for there."""
+    browser = await browse(ada)
+    form = {"Content-Type": "multipart/form-data"}  # without a boundary
+
+    answer = await browser.post(f"{ROOM}/1/cancel", content=b"no parts", headers=form)
+
+    assert problem_of(answer) == (400, "bad_command")
+
+
 async def test_a_token_that_the_session_keeps(
     browse: Browsers, room: Room, ada: User, settings: Settings
 ) -> None:

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, re_path
+from django.utils.module_loading import autodiscover_modules
 from django.views.decorators.http import require_http_methods
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
+from pydantic import WithJsonSchema
 
 from headgate.chat import storage
 from headgate.chat.entries import Known, Written
@@ -24,6 +26,7 @@ from headgate.chat.http.commands import (
     asked,
     body_of,
     connect_of,
+    member_change_of,
     number,
     numbers_in,
     room_change_of,
@@ -39,8 +42,20 @@ from headgate.chat.http.door import (
     present_guest,
 )
 from headgate.chat.http.failures import failed
-from headgate.chat.http.openapi import components, described, security, shown_as
-from headgate.chat.http.posting import change, post, saved_at
+from headgate.chat.http.members import (
+    change_member,
+    find_present,
+    members_shown,
+    room_to_moderate,
+)
+from headgate.chat.http.openapi import (
+    AUTHOR_ID,
+    components,
+    described,
+    security,
+    shown_as,
+)
+from headgate.chat.http.posting import change, post, saved_at, stop
 from headgate.chat.http.reading import (
     events_read,
     messages_read,
@@ -52,10 +67,10 @@ from headgate.chat.http.room_changes import set_slow_mode
 from headgate.chat.http.schemas import Limits, Posted
 from headgate.chat.identity import Identity, renamed
 from headgate.chat.limits_told import limits_told
-from headgate.protocol.codec import BadCommand, error, is_room_slug
+from headgate.protocol.codec import BadCommand, error, is_author_id, is_room_slug
 from headgate.protocol.codes import Code
-from headgate.protocol.commands import Delete, Edit, History, Join, Send
-from headgate.protocol.fields import ROOM_RULE
+from headgate.protocol.commands import Cancel, Delete, Edit, History, Join, Send
+from headgate.protocol.fields import AUTHOR_ID_RULE, ROOM_RULE
 
 __all__ = ["api"]
 
@@ -70,6 +85,7 @@ of the wire.
 """
 
 RoomInPath = Annotated[str, shown_as(History, "room")]
+IdInPath = Annotated[str, WithJsonSchema(AUTHOR_ID)]
 SeqInPath = Annotated[str, shown_as(Edit, "target")]
 _LIMIT = ("limit", "At most so many; 50 if it is left out.")
 _FORBIDDEN = (Code.FORBIDDEN, Code.BANNED, Code.NOT_FOUND)
@@ -97,6 +113,13 @@ class _Api(NinjaAPI):
     def get_openapi_schema(self, **given: Any) -> OpenAPISchema:
         """Return the description, with the schemas that it refers to."""
         schema = super().get_openapi_schema(**given)
+        for operation in (o for p in schema["paths"].values() for o in p.values()):
+            # Without those that django-ninja makes up where none is 200.
+            operation["responses"] = {
+                status: said
+                for status, said in operation["responses"].items()
+                if "content" in said
+            }
         schema["components"] = components()
         schema["security"] = security()
         return schema
@@ -235,6 +258,64 @@ async def change_room(request: HttpRequest, room: RoomInPath) -> HttpResponse:
 
 
 @api.get(
+    "/rooms/{room}/members",
+    **described(
+        "List who moderates, is muted or banned",
+        {200: ("A page of people, by their ids.", examples.MEMBERS)},
+        *_FORBIDDEN,
+        query={
+            "after": (AUTHOR_ID, "Go on after this id: `next` of the page before."),
+            "limit": _LIMIT,
+        },
+    ),
+)
+async def list_members(request: HttpRequest, room: RoomInPath) -> HttpResponse:
+    """Return those who stand out in a room, a page at a time; for its moderators.
+
+    In a room of members those are all of them.
+    """
+    actor = (await admitted(request)).actor
+    slug = asked(Join, room=room).room
+    after = request.GET.get("after")
+    if after is not None and not is_author_id(after):
+        raise BadCommand(
+            error(Code.BAD_COMMAND, f"`after`: {AUTHOR_ID_RULE}.", field="after")
+        )
+    limit = asked(History, room="any", **numbers_in(request, "limit")).limit
+    found = await storage.read(members_shown, actor, slug, after=after, limit=limit)
+    return answer(found)
+
+
+@api.patch(
+    "/rooms/{room}/members/{id}",
+    **described(
+        "Mute or ban somebody, or let them go",
+        {200: ("How they stand now.", examples.MUTED)},
+        *_FORBIDDEN,
+        *_UNSAFE,
+        body=("MemberChange", examples.MUTE),
+    ),
+)
+async def moderate_member(
+    request: HttpRequest,
+    room: RoomInPath,
+    id: IdInPath,  # noqa: A002 - the wire's word
+) -> HttpResponse:
+    """Say whether somebody may write in a room, and whether they may be there.
+
+    For moderators, about those who do not moderate the room; an owner may do it to
+    moderators, too. Everybody in the room is told by a `membership` push.
+    """
+    body = body_of(request)
+    actor = (await admitted(request)).actor
+    slug = asked(Join, room=room).room
+    wanted = member_change_of(body)
+    room_id = await storage.read(room_to_moderate, actor, slug)
+    here = find_present(room_id, id)
+    return answer(await storage.read(change_member, actor, room_id, id, wanted, here))
+
+
+@api.get(
     "/rooms/{room}/messages",
     **described(
         "Read messages as they are now",
@@ -281,7 +362,8 @@ async def post_message(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     """
     body = body_of(request)
     who = await admission(request)
-    command = await who.decoded(lambda: told(Send, body, room=room))
+    # By requests nothing grows: `open` is a field that is not known here.
+    command = await who.decoded(lambda: told(Send, body, room=room, open=False))
     verdict = await post(who, command)
     response = _saved(who.identity, verdict, command.client_id)
     if isinstance(verdict, Written):
@@ -337,6 +419,29 @@ async def delete_message(
     return _saved(who.identity, await change(who, command))
 
 
+@api.post(
+    "/rooms/{room}/messages/{seq}/cancel",
+    **described(
+        "End a growing message",
+        {200: ("The end's place in the log.", examples.CHANGED)},
+        *_FORBIDDEN,
+        Code.NOT_GROWING,
+        Code.CSRF_FAILED,
+        Code.OVERLOADED,
+    ),
+)
+async def cancel_message(
+    request: HttpRequest, room: RoomInPath, seq: SeqInPath
+) -> HttpResponse:
+    """End a message that somebody's program is still writing, with what it has.
+
+    Its author may, those who may delete it, and the author of the message it answers.
+    """
+    who = await admission(request)
+    command = await who.decoded(lambda: asked(Cancel, room=room, seq=number(seq)))
+    return _saved(who.identity, await stop(who, command))
+
+
 @api.get(
     "/rooms/{room}/events",
     **described(
@@ -367,3 +472,6 @@ def _saved(
     seq, at = saved_at(verdict)
     response = answer(Posted(seq=seq, at=at, client_id=client_id))
     return present_guest(response, identity)
+
+
+autodiscover_modules("headgate_api")  # where other apps add operations of theirs

@@ -11,9 +11,17 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.http import HttpRequest
+from msgspec import UNSET
 
 from headgate.chat.http.problems import Refusal
-from headgate.chat.http.schemas import MAX_SLOW_MODE_MS, Connect, RoomChange
+from headgate.chat.http.schemas import (
+    MAX_MUTE_MS,
+    MAX_SLOW_MODE_MS,
+    MIN_MS,
+    Connect,
+    MemberChange,
+    RoomChange,
+)
 from headgate.protocol.codec import BadCommand, decode_command, encode, error
 from headgate.protocol.codes import Code
 from headgate.protocol.commands import Command
@@ -29,6 +37,7 @@ __all__ = [
     "asked",
     "body_of",
     "connect_of",
+    "member_change_of",
     "number",
     "numbers_in",
     "room_change_of",
@@ -43,8 +52,11 @@ _RULES = {
     "rooms": f"at most {MAX_ROOMS} names of rooms; {ROOM_RULE}",
     "name": f"1 to {MAX_GUEST_NAME} characters",
 }
-_LEAST_SLOW_MS = 1000
-_SLOW_MODE = f"0, or from {_LEAST_SLOW_MS} to {MAX_SLOW_MODE_MS}"
+_SLOW_MODE = f"0, or from {MIN_MS} to {MAX_SLOW_MODE_MS}"
+_MEMBER_RULES = {
+    "mute_ms": f"0, or from {MIN_MS} to {MAX_MUTE_MS}",
+    "banned": "true or false",
+}
 _JSON_SPACE = " \t\r\n"  # RFC 8259, section 2
 _DIGITS = 18  # of a number in a URL; a longer one is as far out as _FAR
 _FAR = 10**18
@@ -139,9 +151,29 @@ def room_change_of(body: str) -> RoomChange:
     except (msgspec.MsgspecError, RecursionError, ValueError):
         field, text = None, _NO_JSON
     else:
-        if wanted.slow_mode_ms == 0 or wanted.slow_mode_ms >= _LEAST_SLOW_MS:
+        if wanted.slow_mode_ms == 0 or wanted.slow_mode_ms >= MIN_MS:
             return wanted
         field, text = "slow_mode_ms", f"`slow_mode_ms`: {_SLOW_MODE}."
+    raise BadCommand(error(Code.BAD_COMMAND, text, field=field))
+
+
+def member_change_of(body: str) -> MemberChange:
+    """Return what a body says is to become of somebody; raises `BadCommand`."""
+    field: str | None = None
+    try:
+        wanted = msgspec.json.decode(body, type=MemberChange)
+    except msgspec.ValidationError as exc:
+        field = next((name for name in _MEMBER_RULES if f"`$.{name}" in str(exc)), None)
+        text = f"`{field}`: {_MEMBER_RULES[field]}." if field else _NO_OBJECT
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        text = _NO_JSON
+    else:
+        if wanted == MemberChange():
+            text = "`mute_ms` or `banned` is missing."
+        elif wanted.mute_ms is UNSET or not 0 < wanted.mute_ms < MIN_MS:
+            return wanted
+        else:
+            field, text = "mute_ms", f"`mute_ms`: {_MEMBER_RULES['mute_ms']}."
     raise BadCommand(error(Code.BAD_COMMAND, text, field=field))
 
 

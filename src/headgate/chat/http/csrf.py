@@ -12,7 +12,9 @@ import logging
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 
 from headgate.chat.http.problems import Refusal
@@ -28,14 +30,18 @@ async def check_csrf(request: HttpRequest) -> None:
     """Hold a request to Django's own rules for CSRF, whatever its middleware is.
 
     Raises:
-        Refusal: With `csrf_failed`; the log line `csrf_refused` says why.
+        Refusal: With `csrf_failed`; the log line `csrf_refused` says why. With
+            `bad_command` where the token may be in a form that cannot be read.
     """
     session: Any = getattr(request, "session", None)
     if settings.CSRF_USE_SESSIONS and session is not None:
         await session.ahas_key("")  # loads it, which Django's check does not await
     check = _Check(_no_view)
     check.process_request(request)
-    refused = check.process_view(request, _no_view, (), {})
+    try:
+        refused = check.process_view(request, _no_view, (), {})
+    except (MultiPartParserError, SuspiciousOperation) as exc:
+        raise Refusal(error(Code.BAD_COMMAND, f"{str(exc).rstrip('.')}.")) from exc
     if refused is not None:
         raise Refusal(error(Code.CSRF_FAILED))
 

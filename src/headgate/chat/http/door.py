@@ -18,10 +18,16 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from headgate.chat.authenticators import NotAuthenticated
+from headgate.chat.bearer import WrongToken
 from headgate.chat.http.cors import let_read, preflight_headers, scope_of
 from headgate.chat.http.csrf import check_csrf
 from headgate.chat.http.failures import failed
-from headgate.chat.http.limited import Admission, decisions_of, tell_limits
+from headgate.chat.http.limited import (
+    Admission,
+    count_guess,
+    decisions_of,
+    tell_limits,
+)
 from headgate.chat.http.problems import problem
 from headgate.chat.identity import GUEST_HEADER, Identity, identity_of_request
 from headgate.chat.people import guest_token
@@ -85,10 +91,15 @@ async def caller(request: HttpRequest) -> Identity:
 
     Raises:
         NotAuthenticated: There is nobody, or what was presented does not hold.
-        Refusal: A cookie says who it is, and CSRF's token is not right.
+        Refusal: A cookie says who it is, and CSRF's token is not right. Or tokens
+            are guessed too fast.
         LogUnavailable: The database is away.
     """
-    identity = await identity_of_request(request)
+    try:
+        identity = await identity_of_request(request)
+    except WrongToken:
+        await count_guess(request)
+        raise
     if identity is None:
         raise NotAuthenticated
     if identity.by == "cookie" and request.method not in _SAFE:

@@ -8,6 +8,9 @@ from headgate.chat.http.schemas import (
     Connected,
     EventsRead,
     Limits,
+    MemberChanged,
+    MemberShown,
+    MembersShown,
     MessagesRead,
     Posted,
     RoomShown,
@@ -22,7 +25,10 @@ __all__ = [
     "EDIT",
     "EVENTS",
     "LIMITS",
+    "MEMBERS",
     "MESSAGES",
+    "MUTE",
+    "MUTED",
     "POSTED",
     "ROOM",
     "ROOMS",
@@ -68,6 +74,16 @@ ROOM = RoomShown(
 SLOW_MODE = {"slow_mode_ms": 30_000}
 SLOW_ROOM = structs.replace(ROOM, slow_mode_ms=30_000)
 ROOMS = RoomsShown(rooms=[ROOM], next="general")
+_GUS = Author(id="g:0d1f2a3b4c5d6e7f", kind="guest", name="Gus")
+_UNTIL = "2026-02-03T10:30:30.456Z"
+MEMBERS = MembersShown(
+    members=[
+        MemberShown(member=_GUS, muted_until=_UNTIL),
+        MemberShown(member=_ADA, role="owner"),
+    ]
+)
+MUTE = {"mute_ms": 600_000}
+MUTED = MemberChanged(member=_GUS, muted_until=_UNTIL, seq=42, at=_AT)
 MESSAGES = MessagesRead(
     room="general", messages=[_HI], head=42, epoch="5f0c2a71", more=False
 )

@@ -21,11 +21,14 @@ from headgate.chat.identity import Identity
 from headgate.chat.overrides import overrides
 from headgate.chat.people import Actor
 from headgate.chat.permissions import Rights
+from headgate.chat.policies import policies
+from headgate.contrib.shared import limiter
 from headgate.limits.decision import Decision
 from headgate.limits.fields import limit_fields
+from headgate.limits.policy import Charge
 from headgate.protocol.codec import BadCommand
 
-__all__ = ["Admission", "decisions_of", "tell_limits"]
+__all__ = ["Admission", "count_guess", "decisions_of", "tell_limits"]
 
 T = TypeVar("T")
 
@@ -78,6 +81,20 @@ class Admission:
         except BadCommand:
             await self.admit("command")
             raise
+
+
+async def count_guess(request: HttpRequest) -> None:
+    """Count a token that nobody has against the address, as a connection from there.
+
+    Raises:
+        Refusal: There were too many.
+    """
+    policy = policies().policy("connect.address")
+    if policy is None or limiter().off:
+        return
+    verdict = await limiter().adecide([Charge(policy, f"{{{_address(request)}}}")])
+    if verdict.refused is not None:
+        raise Refusal(refusal_error(verdict.refused), decisions=verdict.decisions)
 
 
 def decisions_of(request: HttpRequest) -> Sequence[Decision]:

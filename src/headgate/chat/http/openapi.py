@@ -17,19 +17,44 @@ from pydantic import WithJsonSchema
 
 from headgate.chat.http import schemas as api_schemas
 from headgate.chat.http.problems import PROBLEM, Problem, problem_of
-from headgate.chat.http.schemas import MAX_SLOW_MODE_MS
+from headgate.chat.http.schemas import MAX_MUTE_MS, MAX_SLOW_MODE_MS, MIN_MS
 from headgate.chat.identity import GUEST_HEADER
+from headgate.chat.token_people import takes_tokens
 from headgate.protocol import commands
 from headgate.protocol.codec import error
 from headgate.protocol.codes import ERRORS, Code
-from headgate.protocol.fields import MAX_DATA_BYTES, MAX_DATA_DEPTH, MAX_INTEGER
+from headgate.protocol.fields import (
+    AUTHOR_ID_PATTERN,
+    AUTHOR_ID_RULE,
+    MAX_AUTHOR_ID,
+    MAX_DATA_BYTES,
+    MAX_DATA_DEPTH,
+    MAX_INTEGER,
+)
 
-__all__ = ["components", "described", "security", "shown_as"]
+__all__ = [
+    "AUTHOR_ID",
+    "also_describe",
+    "components",
+    "described",
+    "security",
+    "shown_as",
+]
+
+# The id of an author, in a URL.
+AUTHOR_ID = {
+    "type": "string",
+    "pattern": AUTHOR_ID_PATTERN,
+    "maxLength": MAX_AUTHOR_ID,
+    "description": AUTHOR_ID_RULE,
+}
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 # What the codec asks for besides its types.
-_SEEN = r"\S"  # of a text: something to be seen
+# Of a text: something to be seen. Spelled out, as regular expressions do not agree
+# about what is white space; this is what Python takes for it.
+_SEEN = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _TEXT_RULE = "not blank; the character U+0000 is not taken, here and elsewhere"
 _DATA_RULE = (
     f"at most {MAX_DATA_BYTES} bytes as JSON, nested at most {MAX_DATA_DEPTH} deep, "
@@ -38,7 +63,7 @@ _DATA_RULE = (
 
 # What is taken as a body: a command, of which the URL says a part.
 _BODIES: dict[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
-    "SendBody": (commands.Send, ("cmd", "room")),
+    "SendBody": (commands.Send, ("cmd", "room", "open")),
     "EditBody": (commands.Edit, ("cmd", "room", "target")),
 }
 # What stands in bodies and answers beside those.
@@ -47,6 +72,9 @@ _STRUCTS: list[type[msgspec.Struct]] = [
     api_schemas.Connected,
     api_schemas.EventsRead,
     api_schemas.Limits,
+    api_schemas.MemberChange,
+    api_schemas.MemberChanged,
+    api_schemas.MembersShown,
     api_schemas.MessagesRead,
     api_schemas.Posted,
     api_schemas.RoomChange,
@@ -54,6 +82,11 @@ _STRUCTS: list[type[msgspec.Struct]] = [
     api_schemas.RoomsShown,
     Problem,
 ]
+
+
+def also_describe(*structs: type[msgspec.Struct]) -> None:
+    """Have the description name what operations of another app take and answer."""
+    _STRUCTS.extend(each for each in structs if each not in _STRUCTS)
 
 
 def shown_as(command: type[msgspec.Struct], field: str) -> WithJsonSchema:
@@ -65,7 +98,7 @@ def described(
     summary: str,
     answers: Mapping[int, tuple[str, msgspec.Struct]],
     *codes: Code,
-    query: Mapping[str, tuple[str, str]] | None = None,
+    query: Mapping[str, tuple[str | Mapping[str, Any], str]] | None = None,
     body: tuple[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a route that describe an operation.
@@ -74,7 +107,8 @@ def described(
         summary: One line.
         answers: By status: what it says, and an example.
         codes: The errors that it may answer, beside those that all may.
-        query: By name: the field of `history` that it is, and what it is for.
+        query: By name: the field of `history` that it is, or its schema, and what it is
+            for.
         body: The name of the body's schema and an example.
     """
     extra: dict[str, Any] = {"responses": _answers(answers) | _problems(codes)}
@@ -84,9 +118,11 @@ def described(
                 "in": "query",
                 "name": name,
                 "description": said,
-                "schema": _field(commands.History, field),
+                "schema": _field(commands.History, kind)
+                if isinstance(kind, str)
+                else kind,
             }
-            for name, (field, said) in query.items()
+            for name, (kind, said) in query.items()
         ]
     if body is not None:
         content = {"schema": _ref(body[0]), "example": body[1]}
@@ -100,32 +136,40 @@ def components() -> dict[str, Any]:
     schemas = dict(found)
     for name, (command, by_url) in _BODIES.items():
         schemas[name] = _body(command, by_url) | {"title": name}
-    # Two ranges, which the struct's field cannot say.
-    schemas["RoomChange"]["properties"]["slow_mode_ms"] = {
-        "anyOf": [
-            {"const": 0},
-            {"type": "integer", "minimum": 1000, "maximum": MAX_SLOW_MODE_MS},
-        ],
-    }
+    # What the structs' fields cannot say.
+    schemas["RoomChange"]["properties"]["slow_mode_ms"] = _none_or(MAX_SLOW_MODE_MS)
+    schemas["MemberChange"]["properties"]["mute_ms"] = _none_or(MAX_MUTE_MS)
+    schemas["MemberChange"]["anyOf"] = [
+        {"required": [name]} for name in schemas["MemberChange"]["properties"]
+    ]
     for schema in schemas.values():
         schema["description"] = inspect.cleandoc(schema["description"])
-    return {
-        "schemas": schemas,
-        "securitySchemes": {
-            "session": {
-                "type": "apiKey",
-                "in": "cookie",
-                "name": settings.SESSION_COOKIE_NAME,
-            },
-            "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRFToken"},
-            "guest": {"type": "apiKey", "in": "header", "name": GUEST_HEADER},
-        },
+    return {"schemas": schemas, "securitySchemes": _security_schemes()}
+
+
+def _security_schemes() -> dict[str, Any]:
+    session = {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+    found: dict[str, Any] = {
+        "session": session,
+        "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRFToken"},
+        "guest": {"type": "apiKey", "in": "header", "name": GUEST_HEADER},
     }
+    if takes_tokens():
+        said = "The token of a bot, `hgb_…`."
+        found["bot"] = {"type": "http", "scheme": "bearer", "description": said}
+    return found
+
+
+def _none_or(most_ms: int) -> dict[str, Any]:
+    """Return the schema of a time: none, or from a second up to the most."""
+    some = {"type": "integer", "minimum": MIN_MS, "maximum": most_ms}
+    return {"anyOf": [{"const": 0}, some]}
 
 
 def security() -> list[dict[str, list[str]]]:
-    """Return who may ask: somebody signed in, a guest, a guest who is new."""
-    return [{"session": [], "csrf": []}, {"guest": []}, {}]
+    """Return who may ask: somebody signed in, a bot, a guest, a guest who is new."""
+    bots: list[dict[str, list[str]]] = [{"bot": []}] if takes_tokens() else []
+    return [{"session": [], "csrf": []}, *bots, {"guest": []}, {}]
 
 
 def _field(command: type[msgspec.Struct], field: str) -> dict[str, Any]:

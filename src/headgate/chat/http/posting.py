@@ -12,19 +12,21 @@ from headgate.chat.entries import (
     Change,
     Draft,
     Known,
+    Refused,
     Written,
     drafted,
     message_details,
 )
+from headgate.chat.growing_ends import cancel, may_cancel
 from headgate.chat.http.limited import Admission
 from headgate.chat.http.problems import Refusal
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.rooms import enter, may_be_made
 from headgate.chat.rows import timestamp
 from headgate.chat.visitor import denied, seq_of
-from headgate.protocol.commands import Delete, Edit, Send
+from headgate.protocol.commands import Cancel, Delete, Edit, Send
 
-__all__ = ["change", "post", "saved_at"]
+__all__ = ["change", "post", "saved_at", "stop"]
 
 
 async def post(admission: Admission, command: Send) -> Written | Known:
@@ -49,6 +51,18 @@ async def post(admission: Admission, command: Send) -> Written | Known:
         raise Refusal(denied(denial or Deny(), client_id))
     draft = drafted(command, rights.room_id, actor)
     return await _write(draft, command.room, client_id)
+
+
+async def stop(admission: Admission, command: Cancel) -> Written | Known:
+    """End somebody's growing message; raises as `post` does."""
+    await admission.admit("command")
+    found = await storage.read(may_cancel, admission.actor, command.room, command.seq)
+    if isinstance(found, Deny):
+        raise Refusal(denied(found))
+    verdict = await cancel(command.room, found)
+    if isinstance(verdict, Refused):
+        raise Refusal(verdict.error)
+    return verdict
 
 
 async def change(admission: Admission, command: Edit | Delete) -> Written | Known:

@@ -44,6 +44,8 @@ def room_shown(actor: Actor, slug: str) -> RoomShown:
     """Return a room as it stands for somebody; raises `Refusal`."""
     rights = rights_of(actor, slug)
     (shown,) = _shown(Room.objects.filter(pk=rights.room_id), actor)
+    shown.moderates = rights.moderates
+    shown.read_only = rights.read_only
     return shown
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from headgate.protocol.fields import MAX_ROOMS, GuestName, RoomSlug
 from headgate.protocol.pushes import (
@@ -20,13 +20,20 @@ from headgate.protocol.pushes import (
     Message,
 )
 
+Role = Literal["owner", "moderator", "member"]
+MIN_MS = 1000  # of slow mode and of a mute, unless there is none
 MAX_SLOW_MODE_MS = 6 * 3600 * 1000
+MAX_MUTE_MS = 30 * 24 * 3600 * 1000
 
 __all__ = [
     "Connect",
     "Connected",
     "EventsRead",
     "Limits",
+    "MemberChange",
+    "MemberChanged",
+    "MemberShown",
+    "MembersShown",
     "MessagesRead",
     "PlainPosted",
     "Posted",
@@ -66,6 +73,8 @@ class RoomShown(Struct, kw_only=True, omit_defaults=True):
 
     `read` is their read mark. `unread` counts messages and stops at 100. `role` is
     there for members, and `slow_mode_ms` where one has to wait between two messages.
+    Whether they moderate it, and whether they may only read it, is told of a room that
+    was asked for by its name, and not in a list.
     """
 
     room: str
@@ -75,8 +84,10 @@ class RoomShown(Struct, kw_only=True, omit_defaults=True):
     epoch: str
     read: int
     unread: int
-    role: Literal["owner", "moderator", "member"] | None = None
+    role: Role | None = None
     slow_mode_ms: int | None = None
+    moderates: bool = False
+    read_only: bool = False
 
 
 class RoomChange(Struct, kw_only=True):
@@ -90,6 +101,47 @@ class RoomsShown(Struct, kw_only=True, omit_defaults=True):
 
     rooms: list[RoomShown]
     next: str | None = None
+
+
+class MemberShown(Struct, kw_only=True, omit_defaults=True):
+    """How somebody stands in a room.
+
+    `role` is there for owners and moderators, and in rooms of members for those as
+    well. `muted_until` is there for as long as it lasts.
+    """
+
+    member: Author
+    role: Role | None = None
+    muted_until: str | None = None
+    banned: bool = False
+
+
+class MembersShown(Struct, kw_only=True, omit_defaults=True):
+    """A page of people by their ids; `next` is the `after` of the next page."""
+
+    members: list[MemberShown]
+    next: str | None = None
+
+
+class MemberChange(Struct, kw_only=True):
+    """What is to become of somebody in a room: one of the two, or both.
+
+    `mute_ms` is for how long they may not write from now on; 0 lets them write.
+    """
+
+    mute_ms: Annotated[int, Meta(ge=0, le=MAX_MUTE_MS)] | UnsetType = UNSET
+    banned: bool | UnsetType = UNSET
+
+
+class MemberChanged(MemberShown, kw_only=True, omit_defaults=True):
+    """How somebody stands now.
+
+    `seq` and `at` are those of the event by which it came, of the last if there were
+    two. Where nothing was changed there was none.
+    """
+
+    seq: int | None = None
+    at: str | None = None
 
 
 class MessagesRead(Struct, kw_only=True):
