@@ -15,39 +15,58 @@ if TYPE_CHECKING:
     from headgate.chat.access import access_changed
     from headgate.chat.actions import NotSent, asend_message, send_message
     from headgate.chat.before_send import Reject
+    from headgate.chat.growing import open_message
     from headgate.chat.hooks import on
     from headgate.chat.http.descriptor import adescriptor, connects, descriptor
     from headgate.chat.profiles import Profile
     from headgate.chat.subjects import aroom_for, room_for
+    from headgate.outbound import bots
+    from headgate.outbound.absent import absent
+    from headgate.outbound.bot_tokens import make_bot
+    from headgate.outbound.bots import bot
+    from headgate.outbound.handler_errors import GiveUp, TryAgain
 
 __all__ = [
+    "GiveUp",
     "NotSent",
     "Profile",
     "Reject",
+    "TryAgain",
     "__version__",
+    "absent",
     "access_changed",
     "adescriptor",
     "aroom_for",
     "asend_message",
+    "bot",
+    "bots",
     "connects",
     "descriptor",
+    "make_bot",
     "on",
+    "open_message",
     "room_for",
     "send_message",
 ]
 
 # Where each of those is that need Django.
-_CHAT = {
+_PLACES = {
+    "GiveUp": "headgate.outbound.handler_errors",
     "NotSent": "headgate.chat.actions",
     "Profile": "headgate.chat.profiles",
     "Reject": "headgate.chat.before_send",
+    "TryAgain": "headgate.outbound.handler_errors",
+    "absent": "headgate.outbound.absent",
     "access_changed": "headgate.chat.access",
     "adescriptor": "headgate.chat.http.descriptor",
     "aroom_for": "headgate.chat.subjects",
     "asend_message": "headgate.chat.actions",
+    "bot": "headgate.outbound.bots",
     "connects": "headgate.chat.http.descriptor",
     "descriptor": "headgate.chat.http.descriptor",
+    "make_bot": "headgate.outbound.bot_tokens",
     "on": "headgate.chat.hooks",
+    "open_message": "headgate.chat.growing",
     "room_for": "headgate.chat.subjects",
     "send_message": "headgate.chat.actions",
 }
@@ -55,8 +74,10 @@ _CHAT = {
 
 def __getattr__(name: str) -> Any:
     """Import what needs Django at its first use."""
-    if name in _CHAT:
-        return getattr(import_module(_CHAT[name]), name)
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    if name == "bots":
+        return import_module("headgate.outbound.bots")
     if name == "__version__":
         from importlib.metadata import version
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 TEXT, CONTINUATION, PING, PONG, FIN = 0x1, 0x0, 0x9, 0xA, 0x80
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 30.0
 _MASK = bytes(4)  # as valid as any (RFC 6455, section 5.3)
 
 _REQUEST = (

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 V1 = [Subprotocol("headgate.v1")]
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 30.0
 
 
 class Scrape:

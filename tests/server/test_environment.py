@@ -72,9 +72,11 @@ def test_a_value_that_does_not_fit_ends_the_server(
         ("DRY_RUN", "connect.open", "is no rate"),
         ("REFUSALS_BEFORE_CLOSE", "20", "not more than REFUSALS_BEFORE_PAUSE"),
         ("REDIS", "localhost", "no URL of a Redis"),
+        ("OUTBOUND_NETWORKS", "127.0.0.1/8", "Write networks such as"),
+        ("OUTBOUND_PORTS", "443,https", "no port from 1 to 65535"),
     ],
 )
-def test_limits_that_are_none_end_the_server(
+def test_what_is_no_limit_or_network_ends_the_server(
     name: str, text: str, expected: str
 ) -> None:
     with pytest.raises(CannotStart, match=expected) as told:
@@ -98,6 +100,8 @@ def test_every_key_can_be_set() -> None:
     } | {
         "HEADGATE_DRY_RUN": "send,typing",
         "HEADGATE_HTTP_RATE": "10/s",
+        "HEADGATE_OUTBOUND_NETWORKS": "10.1.0.0/16",
+        "HEADGATE_OUTBOUND_PORTS": "443",
         "HEADGATE_REDIS": "redis://127.0.0.1/0",
         "HEADGATE_REFUSALS_BEFORE_CLOSE": "8",
     }

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from headgate.client import Client
 from headgate.limits import Limiter, Policy
 from headgate.limits import Refused as Refusal
 from headgate.limits.redis import RedisStore
@@ -292,17 +292,28 @@ async def test_a_server_is_looked_at_and_its_people_are_reset(
     assert (typing["rate"], typing["dry_run"]) == ("1/5s", True)  # as it was started
     assert limits["caps"] == {"connect.open": 10, "connect.address.open": 500}
 
-    async with Client(server.url, rooms=["general"], name="Gus") as client:
-        # Two of them are refused, and sent again when there is room.
-        await asyncio.gather(*(client.send("general", f"{n}") for n in range(12)))
+    # By requests, which nobody paces: the client would not go so far as to be refused.
+    messages = f"{server.url}/api/v1/rooms/general/messages"
+    async with httpx.AsyncClient(timeout=30) as client:
+
+        async def post(times: int) -> list[int]:
+            asked = [client.post(messages, json={"text": f"{n}"}) for n in range(times)]
+            return sorted(each.status_code for each in await asyncio.gather(*asked))
+
+        assert (await post(12))[-1] == 429
         eventually(lambda: as_json("--who", *data)["refused"])
         [row] = as_json("--who", *data)["refused"]
         assert (row["owner"], row["policy"]) == ("127.0.0.1", "send")
         assert (row["where"], row["name"]) == ("/general", None)
         assert [path.name for path in (server.data / "limits").iterdir()] != []
 
+        def is_used() -> bool:
+            asked = httpx.get(f"{server.url}/api/v1/limits?room=general", timeout=30)
+            return any("room" in each for each in asked.json()["limits"])
+
         assert "is reset" in headgate("--reset", "127.0.0.1", *data)
-        await asyncio.gather(*(client.send("general", f"{n}") for n in range(9)))
+        eventually(lambda: not is_used())  # it is in force within a second or two
+        assert await post(9) == [201] * 9
     assert as_json("--who", *data)["refused"] == []
     headgate("--show", "127.0.0.1", *data, code=1)
 

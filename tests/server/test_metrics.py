@@ -27,6 +27,7 @@ from headgate.chat.measured import MEASURES
 from headgate.server.metrics_access import why_refused
 from headgate.server.metrics_families import SERVER_MEASURES, Family, Sample
 from headgate.server.metrics_loop_lag import LOOK_SECONDS, LoopLag
+from headgate.server.metrics_outbound import OUTBOUND_MEASURES
 from headgate.server.metrics_reports import FRESH_SECONDS, Report, ReportFolder
 from headgate.server.metrics_text import text_of
 from tests.conftest import Serve
@@ -47,6 +48,7 @@ from tests.servers import HeadgateServer
 from tests.small_project import SmallProject
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/monitor.md"
+EVERYTHING = (*MEASURES, *SERVER_MEASURES, *OUTBOUND_MEASURES)
 REFERENCE = Path(__file__).parents[2] / "docs/reference/metrics.md"
 
 linux = pytest.mark.skipif(
@@ -61,7 +63,7 @@ unix = pytest.mark.skipif(
 
 
 def test_off_by_default(serve: Serve) -> None:
-    assert httpx.get(f"{serve('--guests').url}/metrics").status_code == 404
+    assert httpx.get(f"{serve('--guests').url}/metrics", timeout=30).status_code == 404
 
 
 def test_on_by_the_environment(serve: Serve) -> None:
@@ -133,14 +135,13 @@ def test_the_reference_has_what_the_code_has() -> None:
         for name, kind, labels, meaning in rows
     ]
     assert documented == [
-        (each.name, each.kind, each.labels, each.meaning)
-        for each in (*MEASURES, *SERVER_MEASURES)
+        (each.name, each.kind, each.labels, each.meaning) for each in EVERYTHING
     ]
 
 
 def test_the_how_to_asks_for_what_there_is() -> None:
     page = HOW_TO.read_text(encoding="utf-8")
-    known = {each.name: each.kind for each in (*MEASURES, *SERVER_MEASURES)}
+    known = {each.name: each.kind for each in EVERYTHING}
     for name, part in re.findall(r"(headgate_\w+?)(_bucket|_sum|_count)?\b", page):
         if name + part in known:
             continue
@@ -185,10 +186,10 @@ def test_the_process_is_measured_too(serve: Serve) -> None:
 
 def test_openmetrics_for_who_asks_for_it(serve: Serve) -> None:
     server = serve("--metrics")
-    plain = httpx.get(f"{server.url}/metrics")
+    plain = httpx.get(f"{server.url}/metrics", timeout=30)
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
     asked = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-    answer = httpx.get(f"{server.url}/metrics", headers={"Accept": asked})
+    answer = httpx.get(f"{server.url}/metrics", headers={"Accept": asked}, timeout=30)
     kind = "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.headers["content-type"].startswith(kind)
     assert answer.text.endswith("# EOF\n")
@@ -201,7 +202,7 @@ def test_head_and_other_methods(serve: Serve) -> None:
     head = httpx.head(url)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["cache-control"] == "no-store"
-    assert httpx.post(url).status_code == 405
+    assert httpx.post(url, timeout=30).status_code == 405
 
 
 @pytest.mark.parametrize("proxies", ["0", "1"])
@@ -214,10 +215,10 @@ def test_not_through_a_proxy(serve: Serve, proxies: str) -> None:
         "Via",
         "X-Real-IP",
     ):
-        answer = httpx.get(url, headers={name: "127.0.0.1"})
+        answer = httpx.get(url, headers={name: "127.0.0.1"}, timeout=30)
         assert answer.status_code == 403
         assert "headgate_" not in answer.text
-    assert httpx.get(url).status_code == 200
+    assert httpx.get(url, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ async def test_connections_and_deliveries(serve: Serve) -> None:
         second = await joined(stack, server, "general")
         third = await joined(stack, server, "help")
         plain = await stack.enter_async_context(aconnect(url))
-        http = await stack.enter_async_context(httpx.AsyncClient())
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
         await stack.enter_async_context(http.stream("GET", stream))
         found = await ascraped(server, lambda it: it.of("headgate_watches") == 5)
         modes = [("headgate.v1", 3), ("headgate.plain", 1), ("stream", 1)]
@@ -55,6 +55,9 @@ async def test_connections_and_deliveries(serve: Serve) -> None:
             assert found.of("headgate_connections", mode=mode) == count
         assert found.of("headgate_rooms") == 2
         assert found.of("headgate_deliveries_total") == 0
+        # The handshake and the first join over a WebSocket, and the stream's only door.
+        assert found.of("headgate_admitted_total") == 4 * 2 + 1
+        assert found.of("headgate_sent_away_total") == 0
 
         for number in range(3):
             await send(first, f"text {number}", number)
@@ -229,6 +232,17 @@ async def test_many_connections_are_looked_at_in_turns(
     node.close()
 
 
+def test_who_is_cut_off_and_who_is_sent_away() -> None:
+    meters = SimpleNamespace(stalled=1, silent=2)
+    door = SimpleNamespace(admitted=3, sent_away=4, waiting=5)
+    engine = SimpleNamespace(node=SimpleNamespace(meters=meters), admission=door)
+    seen = Seen(cast("Engine", engine))
+    read = {each.name: each.read for each in measured.MEASURES}
+    names = ("stalled_total", "silent_total", "admitted_total", "sent_away_total")
+    for expected, name in enumerate((*names, "admission_waiting"), 1):
+        assert read[f"headgate_{name}"](seen) == {(): expected}
+
+
 # --- the limiter and the journal ---
 
 
@@ -271,7 +285,8 @@ async def test_a_redis_that_is_away(serve: Serve, redis_server: RedisServer) -> 
         found = await asyncio.to_thread(scrape, server)
         assert found.of("headgate_relay_away") == 0
         assert found.of("headgate_relay_published_total") >= 1
-        assert found.of("headgate_limit_degraded_total", policy="send") == 0
+        # On a busy machine Redis may have taken too long already.
+        degraded = found.of("headgate_limit_degraded_total", policy="send")
         redis_server.kill()
         await send(one, "hi")
         await pushes(one, "message", 1)
@@ -279,7 +294,7 @@ async def test_a_redis_that_is_away(serve: Serve, redis_server: RedisServer) -> 
             server,
             lambda it: (
                 it.of("headgate_relay_away") == 1
-                and it.of("headgate_limit_degraded_total", policy="send") >= 1
+                and it.of("headgate_limit_degraded_total", policy="send") > degraded
             ),
         )
         redis_server.restart()

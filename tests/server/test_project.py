@@ -26,7 +26,7 @@ BY_MANAGE = (sys.executable, "manage.py", "headgate", "serve")
 
 
 def get(server: HeadgateServer, path: str) -> tuple[int, str]:
-    with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=10)) as http:
+    with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as http:
         http.request("GET", path)
         answer = http.getresponse()
         return answer.status, answer.read().decode()
@@ -50,7 +50,7 @@ def test_a_project_is_served_with_its_chat_and_its_pages(
 
     with connect(f"{server.ws_url}/ws/chat/orders/") as one:
         one.send(json.dumps({"message": "Order 7 has left the house."}))
-        assert json.loads(one.recv(timeout=10))["seq"] == 1
+        assert json.loads(one.recv(timeout=30))["seq"] == 1
     assert get(server, "/healthz") == (200, "ok\n")
     assert get(server, "/readyz") == (200, "ok\n")
     assert get(server, "/admin/login/")[0] == 200
@@ -98,7 +98,7 @@ def test_frames_go_out_ready_made(
     server = serve_project(project, BY_APP)
     with connect(f"{server.ws_url}/ws/chat/orders/") as one:
         one.send(json.dumps({"message": "hi"}))
-        one.recv(timeout=10)
+        one.recv(timeout=30)
     assert "headgate.ready_frames" in server.stdout
 
 
@@ -108,7 +108,7 @@ def test_demo_rooms_are_made_where_they_are_wanted(
     server = serve_project(project, [*BY_APP, "--demo"])
     with connect(f"{server.ws_url}/ws/chat/help/") as one:
         one.send(json.dumps({"message": "hi"}))
-        assert json.loads(one.recv(timeout=10))["seq"] == 1
+        assert json.loads(one.recv(timeout=30))["seq"] == 1
 
 
 def test_its_lifespan_is_run(

@@ -23,6 +23,7 @@ from headgate.server.cli import main
 from tests.processes import spawn, stop
 from tests.server.conftest import ServeProject
 from tests.small_project import SmallProject
+from tests.steady import SteadyClock
 
 FIELDS = (
     *("--model", "app.Messages", "--text-field", "message"),
@@ -265,7 +266,7 @@ def test_cut_off_it_goes_on(
 
 
 async def test_beside_a_server_people_write_and_see_it(
-    project_on_either: SmallProject, serve_project: ServeProject
+    project_on_either: SmallProject, serve_project: ServeProject, steady: SteadyClock
 ) -> None:
     project = project_on_either
     fill(project, ROWS)
@@ -290,7 +291,7 @@ async def test_beside_a_server_people_write_and_see_it(
         while not ended.done():
             begun = time.monotonic()
             await writer.send("old", f"now {len(waited)}")
-            waited.append(time.monotonic() - begun)
+            waited.append(steady.since(begun))
             await asyncio.sleep(0.01)
         out, _ = await ended
         assert importing.returncode == 0

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="several processes need a Unix"
 )
 
-LIMIT_SECONDS = 15.0
+LIMIT_SECONDS = 30.0
 
 # A worker that serves nobody, for how the supervisor sees one: it fails while there is
 # a file `fail`, and otherwise listens until it is told to end.

@@ -28,8 +28,9 @@ from headgate.chat.engine import close_engine
 from headgate.server.exits import EXIT_FAULTS, EXIT_PROJECT, CannotStart
 from headgate.server.health import Health
 from headgate.server.listening import listen
+from headgate.server.outbound_thread import OutboundThread
 
-__all__ = ["ChatServer"]
+__all__ = ["ChatServer", "drain_time"]
 
 logger = logging.getLogger("headgate.server")
 
@@ -52,6 +53,7 @@ class ChatServer(uvicorn.Server):
         on_listening: Called once connections are taken.
         drain_seconds: How long the end may take.
         second_signal: Whether another signal ends it at once.
+        outbound: What calls services beside it, which is to end with it.
     """
 
     # For `headgate.chat.http.stream_end`: event streams are sent away with the rest.
@@ -65,8 +67,10 @@ class ChatServer(uvicorn.Server):
         on_listening: Callable[[ChatServer], None],
         drain_seconds: float,
         second_signal: bool,
+        outbound: OutboundThread | None = None,
     ) -> None:
         super().__init__(config)
+        self._outbound = outbound
         self._health = health
         self._on_listening = on_listening
         self._drain_seconds = drain_seconds
@@ -121,20 +125,31 @@ class ChatServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Send everybody away, close what is left, and write what was taken."""
         self._health.draining = True
-        ends_at = asyncio.get_running_loop().time() + self._drain_seconds
+        begun_at = asyncio.get_running_loop().time()
         _end_at_last(self._drain_seconds + OVERDUE_SECONDS)
+        if self._outbound is not None:
+            self._outbound.stop()
         for server in self.servers:
             server.close()
         if self.server_state.connections:
             begin_drain()
-            reserved = min(RESERVED_SECONDS, RESERVED_PART * self._drain_seconds)
-            await self._drain(ends_at - reserved)
+            await self._drain(begun_at + drain_time(self._drain_seconds))
         # uvicorn cannot close what is half closed, and raises.
         await self._cut_off([each for each in self._all() if _is_half_closed(each)])
         # Idle ones are closed there; on a second signal all are, with 1012.
         await super().shutdown(sockets)
         await self._cut_off(self._all())
+        if self._outbound is not None:
+            await self._join(self._outbound, begun_at + self._drain_seconds)
         await close_engine()
+
+    async def _join(self, outbound: OutboundThread, until: float) -> None:
+        """Wait for calls that are on their way; what is left over is owed still."""
+        while not outbound.join(0.0):
+            if self.force_exit or asyncio.get_running_loop().time() >= until:
+                logger.warning("outbound_cut_off")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _drain(self, until: float) -> None:
         """Send everybody away and wait until they have gone; cut off who has not."""
@@ -189,6 +204,11 @@ class ChatServer(uvicorn.Server):
 
     def _all(self) -> list[Any]:
         return list(self.server_state.connections)
+
+
+def drain_time(drain_seconds: float) -> float:
+    """Return how long people, and calls of services, may take of the whole time."""
+    return drain_seconds - min(RESERVED_SECONDS, RESERVED_PART * drain_seconds)
 
 
 def _is_busy(connection: Any) -> bool:

@@ -7,6 +7,7 @@ verb alone needs is imported when it runs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -24,6 +25,7 @@ _SERVER = frozenset(
         "dj_database_url",
         "django",
         "httptools",
+        "httpx2",
         "msgspec",
         "rich",
         "uvicorn",
@@ -32,6 +34,8 @@ _SERVER = frozenset(
         "whitenoise",
     },
 )
+# What these print may be read by what ends before it has all, such as `head`.
+_SHOWING = frozenset({"deliveries", "limits"})
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +53,14 @@ def add_verbs(
 
     With `project` they are as they must be where the settings of one are in force.
     """
-    from headgate.server import limits_verb, replay, table_import
+    from headgate.server import (
+        deliveries_verb,
+        limits_verb,
+        replay,
+        table_import,
+        tail,
+        worker_verb,
+    )
     from headgate.server.options import add_data_arguments, add_serve_arguments
 
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
@@ -76,6 +87,10 @@ def add_verbs(
     )
     replay.add_arguments(replaying)
     replaying.set_defaults(run=_replay)
+
+    tailing = add_verb("tail", "watch a room in the terminal, and write in it")
+    tail.add_arguments(tailing)
+    tailing.set_defaults(run=_tail)
 
     user = add_verb(
         "user",
@@ -105,7 +120,18 @@ def add_verbs(
     )
     limits_verb.add_arguments(limits, project=project)
     limits.set_defaults(run=_limits)
-    return [serving, replaying, user, importing, limits]
+
+    worker = add_verb("worker", "make the calls that are owed to external services")
+    worker_verb.add_arguments(worker, project=project)
+    worker.set_defaults(run=worker_verb.run_worker)
+
+    deliveries = add_verb(
+        "deliveries",
+        "show the calls that are owed to external services, or do them again",
+    )
+    deliveries_verb.add_arguments(deliveries, project=project)
+    deliveries.set_defaults(run=deliveries_verb.run_deliveries)
+    return [serving, replaying, tailing, user, importing, limits, worker, deliveries]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,11 +148,25 @@ def run(options: argparse.Namespace) -> int:
     """Run the verb of a parsed command line and return the exit code."""
     try:
         code: int = options.run(options)
+        if options.verb in _SHOWING:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        if options.verb not in _SHOWING:
+            raise
+        _let_go_of_stdout()
+        return 0
     except ModuleNotFoundError as exc:
         return _not_there(f"headgate {options.verb}", exc)
     return code
+
+
+def _let_go_of_stdout() -> None:
+    """Send what waits for stdout nowhere, so that nothing fails at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _not_there(what: str, exc: ModuleNotFoundError) -> int:
@@ -153,6 +193,12 @@ def _replay(options: argparse.Namespace) -> int:
     from headgate.server import replay
 
     return replay.main(options)
+
+
+def _tail(options: argparse.Namespace) -> int:
+    from headgate.server import tail
+
+    return tail.main(options)
 
 
 def _user(options: argparse.Namespace) -> int:

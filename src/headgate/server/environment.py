@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from headgate.chat.conf import Conf, mistakes
 from headgate.chat.limit_checks import limit_mistakes
+from headgate.outbound.address_guard import AddressGuard
 from headgate.server.exits import EXIT_USAGE, CannotStart
 
 __all__ = ["PREFIX", "settings_in"]
@@ -44,10 +47,16 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, Any]:
                 EXIT_USAGE,
             )
         found[field.name] = value
-    for mistake in limit_mistakes(Conf(**found)):
+    settings = Conf(**found)
+    for mistake in limit_mistakes(settings):
         raise CannotStart(
             f"The environment says {PREFIX}{mistake.what} {mistake.hint}", EXIT_USAGE
         )
+    try:
+        AddressGuard(settings.OUTBOUND_NETWORKS, settings.OUTBOUND_PORTS)
+    except ImproperlyConfigured as exc:
+        told = str(exc).replace("HEADGATE['", PREFIX).replace("']", "")
+        raise CannotStart(f"The environment says {told}", EXIT_USAGE) from None
     return found
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headgate.server.exits import EXIT_DATA, EXIT_PROJECT, CannotStart
-from headgate.server.options import DEFAULT_DATA, ServeOptions, add_data_arguments
+from headgate.server.options import add_data_arguments
 from headgate.server.tables import print_json, print_table
+from headgate.server.whose_data import set_up_here
 
 if TYPE_CHECKING:
     from headgate.contrib.shared import LimitSettings
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "show_limits"]
 
-_SETTINGS = "DJANGO_SETTINGS_MODULE"
 _PAST = {
     "reject": "refused",
     "close": "closed",
@@ -79,7 +77,7 @@ def show_limits(options: argparse.Namespace) -> int:
     from headgate.limits.reports import ReportsUnusable
 
     try:
-        django = _set_up(options)
+        django = set_up_here(options)
         if options.who or options.show or options.reset:
             return _people(options, django=django)
         return _policies(options, django=django)
@@ -92,45 +90,6 @@ def show_limits(options: argparse.Namespace) -> int:
 
 
 # --- whose limits ---
-
-
-def _set_up(options: argparse.Namespace) -> bool:
-    """Set Django up where there is a server's data or a project; return whether."""
-    if options.project:
-        return True
-    data = options.data or DEFAULT_DATA
-    known = (data / "secret_key").exists()
-    if options.data is not None and not known:
-        raise CannotStart(
-            f"There is no server's data in {data}. Name the folder that the server "
-            "was started with, as its --data.",
-            EXIT_DATA,
-        )
-    if known or options.database is not None:
-        from headgate.server.setup import set_up
-
-        set_up(ServeOptions(data=data, database=options.database))
-        return True
-    if os.environ.get(_SETTINGS):
-        _set_up_project()
-        return True
-    return False
-
-
-def _set_up_project() -> None:
-    """Set Django up by the settings that the environment names."""
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        import django
-
-        django.setup()
-    except Exception as exc:  # whatever a project's settings may raise
-        raise CannotStart(
-            f"The settings {os.environ[_SETTINGS]!r} of the environment variable "
-            f"{_SETTINGS} cannot be used: {exc}. Call this in the project, as "
-            "`python manage.py headgate limits`, or unset the variable.",
-            EXIT_PROJECT,
-        ) from exc
 
 
 def _limit_settings(options: argparse.Namespace) -> LimitSettings:

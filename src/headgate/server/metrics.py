@@ -19,6 +19,7 @@ from headgate.chat.measured import look
 from headgate.server.metrics_access import why_refused
 from headgate.server.metrics_families import families
 from headgate.server.metrics_loop_lag import LoopLag
+from headgate.server.metrics_outbound import OutboundMetrics
 from headgate.server.metrics_reports import WRITE_SECONDS, Report, ReportFolder
 from headgate.server.metrics_text import text_of
 
@@ -41,10 +42,17 @@ class Metrics:
     Args:
         number: The worker's; 1 where one process serves alone.
         folder: Where workers tell each other; None where there is one process.
+        outbound: What tells of services; None where their app is not installed.
     """
 
-    def __init__(self, number: int, folder: Path | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        folder: Path | None,
+        outbound: OutboundMetrics | None = None,
+    ) -> None:
         self._number = number
+        self._outbound = outbound
         self._folder = None if folder is None else ReportFolder(folder)
         self._pid = os.getpid()
         self._started_at = 0.0
@@ -64,6 +72,8 @@ class Metrics:
             raise RuntimeError("metrics were not started")
         seen = await look(running)
         found = families(seen, self._loop_lag.seen)
+        if self._outbound is not None:
+            found += await self._outbound.families(running)
         return Report(self._number, self._pid, self._started_at, time.time(), found)
 
     async def _write(self, folder: ReportFolder) -> None:

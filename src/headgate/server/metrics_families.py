@@ -17,7 +17,15 @@ from prometheus_client.utils import floatToGoString
 from headgate.chat.histogram import Histogram
 from headgate.chat.measured import MEASURES, Kind, Measure, Seen, Summary, Value
 
-__all__ = ["SERVER_MEASURES", "Family", "Sample", "families"]
+__all__ = [
+    "SERVER_MEASURES",
+    "Family",
+    "Sample",
+    "ServerMeasure",
+    "families",
+    "family",
+    "own_families",
+]
 
 
 class Sample(Struct, array_like=True):
@@ -37,7 +45,7 @@ class Family(Struct, array_like=True):
     samples: list[Sample]
 
 
-class _ServerMeasure(Struct, frozen=True):
+class ServerMeasure(Struct, frozen=True):
     """Something that the server measures beside the chat."""
 
     name: str
@@ -46,12 +54,12 @@ class _ServerMeasure(Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
-_LOOP_LAG = _ServerMeasure(
+_LOOP_LAG = ServerMeasure(
     "headgate_loop_lag_seconds",
     "histogram",
     "How late the event loop is, looked at four times a second.",
 )
-_BUILD = _ServerMeasure(
+_BUILD = ServerMeasure(
     "headgate_build_info",
     "gauge",
     "1, and by its labels what runs.",
@@ -62,18 +70,23 @@ SERVER_MEASURES = (_LOOP_LAG, _BUILD)
 
 def families(seen: Seen, loop_lag: Histogram) -> list[Family]:
     """Return all that this process measures."""
-    build = (version("headgate"), platform.python_version())
     return [
-        *(_family(each, each.read(seen).items()) for each in MEASURES),
-        _family(_LOOP_LAG, [((), loop_lag)]),
-        _family(_BUILD, [(build, 1.0)]),
-        *_process(),
+        *(family(each, each.read(seen).items()) for each in MEASURES),
+        family(_LOOP_LAG, [((), loop_lag)]),
+        *own_families(),
     ]
 
 
-def _family(
-    measure: Measure | _ServerMeasure, values: Iterable[tuple[tuple[str, ...], Value]]
+def own_families() -> list[Family]:
+    """Return what is measured of this process, whatever it does."""
+    build = (version("headgate"), platform.python_version())
+    return [family(_BUILD, [(build, 1.0)]), *_process()]
+
+
+def family(
+    measure: Measure | ServerMeasure, values: Iterable[tuple[tuple[str, ...], Value]]
 ) -> Family:
+    """Return what is measured, by the values of its labels."""
     samples = [
         sample
         for of_labels, value in values

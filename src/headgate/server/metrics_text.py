@@ -8,9 +8,10 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from headgate.server.metrics_families import Family
 from headgate.server.metrics_reports import Report
 
-__all__ = ["PROCESS", "text_of"]
+__all__ = ["PROCESS", "metrics_of", "text_of"]
 
 PROCESS = "process"  # the label that says whose a sample is
 
@@ -30,9 +31,18 @@ def text_of(reports: Sequence[Report], accept: str) -> tuple[bytes, str]:
 
     Prometheus' own format, or OpenMetrics where the header `Accept` prefers that.
     """
+    found = metrics_of((name, each.families) for name, each in _named(reports))
+    registry = CollectorRegistry()
+    registry.register(_Ready(found))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def metrics_of(processes: Iterable[tuple[str, Iterable[Family]]]) -> list[Metric]:
+    """Return what Prometheus' package knows of the families of named processes."""
     found: dict[str, Metric] = {}
-    for process, report in _named(reports):
-        for family in report.families:
+    for process, of_process in processes:
+        for family in of_process:
             metric = found.get(family.name)
             if metric is None:
                 # A counter's own name has no `_total`; its samples' names do.
@@ -44,10 +54,7 @@ def text_of(reports: Sequence[Report], accept: str) -> tuple[bytes, str]:
             for sample in family.samples:
                 labels = {**sample.labels, PROCESS: process}
                 metric.add_sample(sample.name, labels, sample.value)
-    registry = CollectorRegistry()
-    registry.register(_Ready(list(found.values())))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return list(found.values())
 
 
 def _named(reports: Sequence[Report]) -> list[tuple[str, Report]]:

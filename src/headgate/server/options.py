@@ -15,6 +15,8 @@ __all__ = [
     "DEFAULT_DATA",
     "ServeOptions",
     "add_data_arguments",
+    "add_drain_argument",
+    "add_redis_argument",
     "add_serve_arguments",
 ]
 
@@ -60,6 +62,7 @@ class ServeOptions:
     workers: int = 1
     drain_seconds: float = 30.0
     metrics: bool = False
+    worker: bool | None = None  # on SQLite
     app: str | None = None
     project: bool = False
 
@@ -90,6 +93,7 @@ class ServeOptions:
             workers=given.workers,
             drain_seconds=given.drain_seconds,
             metrics=given.metrics,
+            worker=given.worker,
             app=given.app,
             project=given.project,
         )
@@ -140,6 +144,32 @@ def add_data_arguments(
     )
 
 
+def add_drain_argument(parser: argparse.ArgumentParser) -> None:
+    """Add what says how long an end may take."""
+    parser.add_argument(
+        "--drain-seconds",
+        type=_drain_seconds,
+        default=30.0,
+        metavar="S",
+        help="how long the end may take, when it is told to stop (%(default)g)",
+    )
+
+
+def add_redis_argument(
+    parser: argparse.ArgumentParser, *, project: bool = False
+) -> None:
+    """Add what says where limits are counted; in a project its settings do."""
+    if project:
+        _add_ruled(parser, "--redis")
+        return
+    parser.add_argument(
+        "--redis",
+        type=_redis,
+        metavar="URL",
+        help="redis://host:6379/0, where limits are counted for several servers",
+    )
+
+
 def add_serve_arguments(
     parser: argparse.ArgumentParser, *, project: bool = False
 ) -> None:
@@ -155,12 +185,11 @@ def add_serve_arguments(
         metavar="N",
         help="processes that serve, on one socket (%(default)s)",
     )
+    add_drain_argument(parser)
     add(
-        "--drain-seconds",
-        type=_drain_seconds,
-        default=30.0,
-        metavar="S",
-        help="how long the end may take, when it is told to stop (%(default)g)",
+        "--worker",
+        action=argparse.BooleanOptionalAction,
+        help="call external services from here; by default on SQLite only",
     )
     add(
         "--metrics",
@@ -169,9 +198,10 @@ def add_serve_arguments(
     )
     if project:
         _add_ruled(parser, "--guests", "--no-guests", "--origin", "--limit")
-        _add_ruled(parser, "--redis", "--trusted-proxies")
+        _add_ruled(parser, "--trusted-proxies")
     else:
         _add_settings_arguments(parser)
+    add_redis_argument(parser, project=project)
     add(
         "--demo",
         action=argparse.BooleanOptionalAction,
@@ -208,12 +238,6 @@ def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME=RATE|off",
         help="a policy's rate, such as send=2/s:10 or typing=off",
-    )
-    add(
-        "--redis",
-        type=_redis,
-        metavar="URL",
-        help="redis://host:6379/0, where limits are counted for several servers",
     )
     add(
         "--trusted-proxies",

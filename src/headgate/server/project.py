@@ -18,7 +18,7 @@ from headgate.server.exits import EXIT_DATABASE, EXIT_PROJECT, CannotStart
 __all__ = ["application_setting", "check_migrated", "project_application"]
 
 _CHAT = "headgate.chat"
-_LABEL = "headgate_chat"
+_WITH_TABLES = (_CHAT, "headgate.outbound")
 _MOUNT = (
     "Write into its file: from headgate.asgi import with_chat, and at the end "
     "application = with_chat(application)."
@@ -196,7 +196,8 @@ def _check_project() -> None:
 
 
 def check_migrated() -> None:
-    """Look, without migrating, whether the chat's tables are as they must be."""
+    """Look, without migrating, whether our tables are as they must be."""
+    from django.apps import apps
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -207,12 +208,19 @@ def check_migrated() -> None:
         telling_of_the_database(),
     ):
         executor = MigrationExecutor(connection)
-        leaves = executor.loader.graph.leaf_nodes(_LABEL)
+        own = {
+            each.label: each.name
+            for each in apps.get_app_configs()
+            if each.name in _WITH_TABLES
+        }
+        leaves = [x for label in own for x in executor.loader.graph.leaf_nodes(label)]
         plan = [step for step, _ in executor.migration_plan(leaves)]
-    missing = [step.name for step in plan if step.app_label == _LABEL]
+    missing = [step for step in plan if step.app_label in own]
     if missing:
+        names = ", ".join(step.name for step in missing)
+        behind = " and ".join(sorted({own[step.app_label] for step in missing}))
         raise CannotStart(
-            f"The tables of {_CHAT} are not up to date; missing: {', '.join(missing)}. "
+            f"The tables of {behind} are not up to date; missing: {names}. "
             "Run `python manage.py migrate`: a project's database is never migrated "
             "by itself.",
             EXIT_DATABASE,

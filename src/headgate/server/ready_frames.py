@@ -24,6 +24,8 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # on, for 0 s
 
 def _next(outbox: Outbox) -> bytes:
     """Take frames for one write: no more than one that is not read may be large."""
+    if outbox.size_bytes <= RUN_MAX_BYTES:
+        return b"".join([frame.ready for frame in outbox.take_all()])
     frames, size = [], 0
     while size < RUN_MAX_BYTES and not outbox.empty:
         frame = outbox.take()

@@ -25,6 +25,7 @@ from headgate.server.health import Health
 from headgate.server.listening import BACKLOG, address_of, bind, listen
 from headgate.server.metrics_setup import check_extra, folder_here, shared_folder
 from headgate.server.options import ServeOptions
+from headgate.server.outbound_thread import OutboundThread
 from headgate.server.setup import make_demo_rooms, set_up
 from headgate.server.worker import Worker, worker_here
 from headgate.server.workers import Supervisor, command_line
@@ -221,19 +222,36 @@ def _run(
 ) -> None:
     # Imported when Django is set up.
     from headgate.server.asgi import with_health
-    from headgate.server.chat_server import ChatServer
+    from headgate.server.chat_server import ChatServer, drain_time
+    from headgate.server.connections_watch import ConnectionsWatch
+    from headgate.server.outbound_setup import calls_services, has_services
     from headgate.server.websocket_protocol import ChatWebSocketProtocol
 
+    outbound: OutboundThread | None = None
+    if calls_services(options, number=number):
+        outbound = OutboundThread(stop_seconds=drain_time(options.drain_seconds))
+    watch = ConnectionsWatch(number) if has_services() else None
     metrics: Metrics | None = None
     if _shows_metrics(options):
         from headgate.server.metrics import Metrics, with_metrics
+        from headgate.server.metrics_outbound import OutboundMetrics
 
-        metrics = Metrics(number, folder_here(os.environ))
+        services: OutboundMetrics | None = None
+        if has_services():
+            services = OutboundMetrics(
+                of_rows=number == 1,
+                worker=lambda: None if outbound is None else outbound.worker,
+            )
+        metrics = Metrics(number, folder_here(os.environ), services)
         application = with_metrics(application, metrics)
 
     def listens(server: ChatServer) -> None:
         if metrics is not None:
             metrics.start()
+        if outbound is not None:
+            outbound.start()
+        if watch is not None:
+            watch.start()
         on_listening(server)
 
     _spare_the_collector()
@@ -263,6 +281,7 @@ def _run(
         on_listening=listens,
         drain_seconds=options.drain_seconds,
         second_signal=second_signal,
+        outbound=outbound,
     )
     server.run(sockets=[listening])
 

@@ -20,6 +20,7 @@ _APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "headgate.chat",
+    "headgate.outbound",
     "headgate.web",
     "ninja",
 ]
@@ -27,6 +28,7 @@ _MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -70,6 +72,9 @@ def build_settings(options: ServeOptions, secret_key: str) -> dict[str, Any]:
             {"NAME": f"django.contrib.auth.password_validation.{name}"}
             for name in validators
         ],
+        # Those that the page speaks; the browser says which of them.
+        "LANGUAGE_CODE": "en",
+        "LANGUAGES": [("de", "Deutsch"), ("en", "English")],
         "USE_TZ": True,
         "TIME_ZONE": "UTC",  # what the admin shows; Django's own is Chicago's
         "STATIC_URL": "/static/",

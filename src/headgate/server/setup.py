@@ -48,6 +48,8 @@ def set_up(
             _note_served(options.data, found["HEADGATE"])
         elif not serving:
             found["HEADGATE"] |= served_settings(options.data)
+            if options.redis is not None:
+                found["HEADGATE"]["REDIS"] = options.redis
         settings.configure(**found)
         django.setup()
         with telling_of_the_database():

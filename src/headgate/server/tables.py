@@ -10,16 +10,26 @@ from typing import Any
 __all__ = ["print_json", "print_table"]
 
 # Headings of numbers, which stand to the right.
-_NUMBERS = frozenset({"burst", "refused", "left", "most at once"})
+_NUMBERS = frozenset(
+    {"burst", "refused", "left", "most at once", "tries", "try", "status", "ms"}
+)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = True
+) -> None:
     """Print rows under their headings.
 
     What a terminal would obey instead of showing it is replaced.
+
+    Args:
+        columns: The headings.
+        rows: As many cells in each.
+        fold: Whether cells are folded where a terminal is too narrow; else it breaks
+            the lines itself.
     """
     shown = [[_printable(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():  # nobody wants it folded in a file
+    if not fold or not sys.stdout.isatty():  # nobody wants it folded in a file
         _print_plain(columns, shown)
         return
     try:
