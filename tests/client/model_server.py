@@ -5,7 +5,8 @@ with `log`: each client_id once, in order. Faults are two hooks: `on_command` sa
 what becomes of a command, `on_push` what becomes of a push to one peer.
 
 Whoever presents a ticket of `tickets` is whom it names, and the ticket is used. Others
-are guests, or with `takes_guests` off nobody.
+are guests, or with `takes_guests` off nobody. With `limited` commands are counted by
+the real limiter, and everybody draws on the same limits.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from websockets.http11 import Request, Response
 
 from headgate.protocol import codec, commands, pushes
 from headgate.protocol.codes import Close, Code
+from tests.client.limited_server import LimitedServer
 
 TICKET = "headgate.ticket."
 NOBODY = pushes.Author(id="?", kind="guest", name="?")
@@ -85,6 +87,9 @@ class ModelServer:
         self.oldest: dict[str, int] = defaultdict(lambda: 1)
         self.refused: dict[str, pushes.Error] = {}
         self.refused_handshakes: list[tuple[int, dict[str, str]]] = []
+        self.limited: LimitedServer | None = None
+        self.slow_mode_ms: dict[str, int] = {}
+        self.moderators_of: set[str] = set()
         self.subprotocol = True
         self.guest_ids = map(str, itertools.count(1))
         self.takes_guests = True
@@ -217,7 +222,7 @@ class ModelServer:
 
     def _command(self, peer: Peer, command: commands.Command) -> None:
         self.seen.append(command)
-        fault = self.on_command(peer, command)
+        fault = self._refusal(command) or self.on_command(peer, command)
         if isinstance(fault, pushes.Error):
             peer.put(pushes.Failure(reply=command.id, error=fault))
         elif fault is Fault.DROP:
@@ -226,6 +231,12 @@ class ModelServer:
             if fault is Fault.LOSE_REPLY:
                 peer.cut()
             self._carry_out(peer, command)
+
+    def _refusal(self, command: commands.Command) -> pushes.Error | None:
+        if self.limited is None or isinstance(command, commands.Hello):
+            return None
+        self.limited.now = asyncio.get_running_loop().time()
+        return self.limited.refusal(command)
 
     def _carry_out(self, peer: Peer, command: commands.Command) -> None:
         reply = command.id or 0
@@ -238,7 +249,15 @@ class ModelServer:
                     return
                 head, epoch = len(self.log[room]), self.epochs[room]
                 peer.rooms.add(room)
-                peer.put(pushes.Joined(reply=reply, room=room, head=head, epoch=epoch))
+                joined = pushes.Joined(
+                    reply=reply,
+                    room=room,
+                    head=head,
+                    epoch=epoch,
+                    slow_mode_ms=self.slow_mode_ms.get(room),
+                    moderates=room in self.moderators_of,
+                )
+                peer.put(joined)
                 if command.after is not None:
                     self._resume(peer, room, command.after, command.epoch)
             case commands.Leave(room=room):
@@ -302,7 +321,7 @@ class ModelServer:
                 guest=guest,
                 ticket=self.ticket_for(peer.author) if self.gives_tickets else None,
                 rooms=rooms,
-                limits=[],
+                limits=[] if self.limited is None else self.limited.told(rooms),
                 heartbeat_ms=self.heartbeat_ms,
                 max_message_bytes=16_384,
             )

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from headgate.protocol import pushes
+from tests.accepting import stop_accepting
 from tests.client.model_server import ModelServer
 
 CONNECT = "/api/v1/connect"
@@ -65,7 +66,7 @@ class ModelSite:
 
     async def __aexit__(self, *exc: object) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_accepting(self._server)
         await self.chat.stop()
         for writer in list(self._writers):
             writer.transport.abort()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.client.backoff import Backoff
@@ -9,6 +9,7 @@ from headgate.client.backoff import Backoff
 fractions = st.floats(0, 1, exclude_max=True)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(fractions, min_size=1, max_size=200), st.floats(0, 100))
 def test_every_wait_is_between_the_hint_and_the_capped_ceiling(
     randoms: list[float], hint: float
@@ -31,6 +32,7 @@ def test_jitter_stays_full_at_the_cap() -> None:
     assert [backoff.next_delay() for _ in range(4)] == [0, 5, 10, 15]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=50),
 )

@@ -1,7 +1,8 @@
 """Everything that can go wrong, at random, and then the state is compared.
 
 What the clients sent and what the server's log holds must be the same, each
-client_id once and in each sender's order; what each client read must be the log.
+client_id once and in each sender's order; what each client read must be the log. With
+an odd seed all of them draw on the same limits, too.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from headgate.client import Status
+from headgate.limits.policy import Policy
 from headgate.protocol import commands, pushes
 from headgate.protocol.codes import Code
 from tests.client.conftest import Watched
+from tests.client.limited_server import LimitedServer
 from tests.client.model_server import Fault, ModelServer, Peer, refusal
 
 ROOMS = ["a", "b", "c"]
@@ -87,6 +90,10 @@ async def read_all(watched: Watched, streams: dict[str, list[Any]]) -> None:
 async def test_the_end_state_is_the_log(seed: int) -> None:
     async with asyncio.timeout(20), ModelServer() as server:
         chaos = Chaos(server, seed)
+        if seed % 2:
+            server.limited = LimitedServer(
+                [Policy("send", "100/s:20"), Policy("command", "500/s:100")]
+            )
         clients = {
             name: Watched(
                 server.url,

@@ -9,11 +9,14 @@ from headgate.client import HandshakeRefused
 from headgate.client.cookies import in_jar
 from headgate.client.dial import Dial, addresses
 from headgate.client.errors import Lost
+from headgate.client.pacing import Pacing
 from tests.client.model_server import ModelServer
 
 
 async def opened(server: ModelServer, **options: Any) -> Any:
-    return await Dial(url=addresses(server.url).socket, **options).open(lambda: None)
+    return await Dial(url=addresses(server.url).socket, **options).open(
+        lambda: None, Pacing()
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,8 +97,8 @@ async def test_a_server_that_is_away() -> None:
     with socket.socket() as bound:  # bound but not listening: refuses
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        with pytest.raises(Lost, match="could not connect"):
-            await Dial(url=f"ws://127.0.0.1:{port}/").open(lambda: None)
+        with pytest.raises(Lost, match=r"could not connect: Connection refused$"):
+            await Dial(url=f"ws://127.0.0.1:{port}/").open(lambda: None, Pacing())
 
 
 async def test_a_server_that_accepts_and_says_nothing() -> None:
@@ -105,4 +108,4 @@ async def test_a_server_that_accepts_and_says_nothing() -> None:
         port = silent.getsockname()[1]
         dial = Dial(url=f"ws://127.0.0.1:{port}/", open_timeout_seconds=0.05)
         with pytest.raises(Lost, match="timed out"):
-            await dial.open(lambda: None)
+            await dial.open(lambda: None, Pacing())

@@ -90,7 +90,7 @@ async def test_an_answer_that_comes_before_the_first_welcome(site: ModelSite) ->
     opening = asyncio.ensure_future(client.open())
     await site.chat.until(lambda: held)
     following = asyncio.ensure_future(
-        client.connect(site.descriptor(ADA, "order-7")),
+        client.attach(site.descriptor(ADA, "order-7")),
     )
     async with asyncio.timeout(LIMIT_SECONDS):
         await asyncio.sleep(0)  # it has looked at who the client is
@@ -116,7 +116,7 @@ async def test_but_not_a_guest_who_is_somebody_already(
 
     assert "for somebody else" in caplog.text
     with pytest.raises(DescriptorRefused, match="somebody else"):
-        await ada.client.connect(site.descriptor(ADA, "order-7"))
+        await ada.client.attach(site.descriptor(ADA, "order-7"))
     assert ada.client.user == before
     assert "order-7" not in site.chat.peers[0].rooms
     assert len(site.chat.requests) == 1
@@ -126,13 +126,13 @@ async def test_a_descriptor_of_another_user_is_refused(
     site: ModelSite, visit: Visit
 ) -> None:
     ada = await visit()
-    await ada.client.connect(site.descriptor(ADA))
+    await ada.client.attach(site.descriptor(ADA))
     assert ada.client.user == ADA
     bobs = site.descriptor(BOB, "order-7", user={"id": BOB.id})
     with pytest.raises(DescriptorRefused):
-        await ada.client.connect(bobs)
+        await ada.client.attach(bobs)
     adas = site.descriptor(ADA, "order-7", user={"id": ADA.id})
-    await ada.client.connect(adas)
+    await ada.client.attach(adas)
     assert site.chat.peers[-1].rooms == {"order-7"}
 
 
@@ -142,7 +142,7 @@ async def test_a_room_of_a_descriptor_that_is_not_for_us(
     site.chat.refused["secret"] = refusal(Code.NOT_FOUND)
     ada = await visit()
     with pytest.raises(RoomRefused, match="secret"):
-        await ada.client.connect(site.descriptor(ada.client.user, "a", "secret"))
+        await ada.client.attach(site.descriptor(ada.client.user, "a", "secret"))
     assert site.chat.peers[0].rooms == {"a"}
 
 

@@ -274,7 +274,7 @@ async def test_a_client_that_never_opens_can_be_closed(site: ModelSite) -> None:
     await client.close()
     assert http.is_closed
     with pytest.raises(ClientClosed):
-        await client.connect(site.descriptor(ADA))
+        await client.attach(site.descriptor(ADA))
     with pytest.raises(ClientClosed):
         await client.open()
 
@@ -347,7 +347,7 @@ async def test_a_header_is_what_the_body_is(site: ModelSite, visit: Visit) -> No
     answer = await ada.client.http.post("/api/v1/connect", json={"rooms": ["order-7"]})
     assert site.chat.peers[0].rooms == set()
 
-    await ada.client.connect(answer.json())
+    await ada.client.attach(answer.json())
 
     assert site.chat.peers[0].rooms == {"order-7"}
     assert json.loads(site.asked[0].body) == {"rooms": ["order-7"]}

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.client.incoming import (
@@ -92,6 +92,7 @@ def test_a_reply_of_the_wrong_kind() -> None:
         decode_reply(commands.Send(room="a", text="x"), '{"reply":1}')
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
         commands.Send,

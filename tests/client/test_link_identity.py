@@ -27,7 +27,7 @@ async def ada(site: ModelSite, visit: Visit) -> Any:
     site.chat.takes_guests = False
     site.chat.gives_tickets = True
     watched = await visit()
-    await watched.client.connect(site.descriptor(ADA, "a"))
+    await watched.client.attach(site.descriptor(ADA, "a"))
     return watched
 
 

@@ -12,6 +12,8 @@ from headgate.client.errors import (
     ClientError,
     ClosedByServer,
     DescriptorRefused,
+    Discarded,
+    Expired,
     HandshakeRefused,
     IdentityChanged,
     NotConnected,
@@ -21,21 +23,30 @@ from headgate.client.errors import (
     RoomRefused,
     SendError,
 )
+from headgate.client.growing import Growing
 from headgate.client.incoming import Push, RoomLost, UnknownEvent
-from headgate.client.outbox import Sent
+from headgate.client.outbox import Outgoing, OutgoingStatus, Sent
+from headgate.client.pacing import Allowance, Limit
 from headgate.client.state import State, Status
 
 __all__ = [
+    "Allowance",
     "Client",
     "ClientClosed",
     "ClientError",
     "ClosedByServer",
     "DescriptorRefused",
+    "Discarded",
+    "Expired",
+    "Growing",
     "HandshakeRefused",
     "IdentityChanged",
+    "Limit",
     "NotConnected",
     "NotSent",
     "OutboxFull",
+    "Outgoing",
+    "OutgoingStatus",
     "Push",
     "Refused",
     "RoomLost",

@@ -1,67 +1,52 @@
 """The façade: what an application calls.
 
-Start reading here, then `link` (what outlives a socket), `visit` (the work on one),
-`connection` (the socket), `rooms` (order) and `outbox` (what is not acknowledged). How
-an HTTP answer connects: `http_client`, `descriptor`, `following`, `identity`.
+Start reading here and in `writing`, then `link` (what outlives a socket), `visit` (the
+work on one), `connection` (the socket), `rooms` (order), `outbox` (what is not
+acknowledged) and `pacing` (when it may go). How an HTTP answer connects:
+`http_client`, `descriptor`, `following`, `identity`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random as random_module
-import secrets
 import time
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from headgate.client.arguments import valid_room, valid_seq
 from headgate.client.backoff import Backoff
 from headgate.client.cookies import in_jar
 from headgate.client.descriptor import Descriptor, descriptor_of
 from headgate.client.dial import Dial, addresses
-from headgate.client.errors import ClientClosed, Lost, NotConnected, Refused
 from headgate.client.following import follow
+from headgate.client.growing import GrowingTexts
 from headgate.client.http_client import HttpDoor
 from headgate.client.identity import Identity
 from headgate.client.inbox import Inbox
-from headgate.client.incoming import Page, Push, encode_command
+from headgate.client.incoming import Page, Push
 from headgate.client.link import Link
-from headgate.client.outbox import Entry, Outbox, Sent
-from headgate.protocol.codec import BadCommand, decode_command, error, is_room_slug
-from headgate.protocol.codes import Code
-from headgate.protocol.commands import (
-    Delete,
-    Edit,
-    Hello,
-    History,
-    Leave,
-    Ping,
-    Read,
-    Send,
-    Typing,
-)
-from headgate.protocol.fields import ROOM_RULE
+from headgate.client.outbox import Outbox
+from headgate.client.pacing import Pacing
+from headgate.client.writer import Writer
+from headgate.client.writing import Writing
+from headgate.protocol.commands import Hello, History
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     import httpx2
 
+    from headgate.client.http_limits import Told
     from headgate.client.state import State
-    from headgate.protocol.fields import Format, Priority
-    from headgate.protocol.pushes import (
-        Author,
-        EventsPage,
-        MessagesPage,
-        RoomJoined,
-    )
+    from headgate.protocol.pushes import Author, EventsPage, MessagesPage, RoomJoined
 
 __all__ = ["Client"]
 
 AGENT = "headgate-python"
 
 
-class Client:
+class Client(Writing):
     """A chat client that comes back by itself.
 
     ```python
@@ -98,6 +83,10 @@ class Client:
         reply_timeout_seconds: Without a reply for so long, a connection is dead.
         max_outbox_items: How many messages may wait for their acknowledgement.
         max_outbox_bytes: How many bytes they may have together.
+        max_outbox_age_seconds: How long they may wait for anything but a limit before
+            they fail as `Expired`; by default for ever.
+        keep_failed: Whether messages that have failed stay in `outbox`, before those
+            behind them, for `retry` or `discard`.
         max_inbox_items: How many pushes may wait to be read; when there are more,
             the socket is not read.
         on_state: Called with each new state; must neither raise nor block.
@@ -123,6 +112,8 @@ class Client:
         reply_timeout_seconds: float = 20.0,
         max_outbox_items: int = 1000,
         max_outbox_bytes: int = 4 * 2**20,
+        max_outbox_age_seconds: float | None = None,
+        keep_failed: bool = False,
         max_inbox_items: int = 10_000,
         on_state: Callable[[State], None] | None = None,
         random: Callable[[], float] = random_module.random,  # noqa: S311 - no secret
@@ -131,9 +122,16 @@ class Client:
         where = addresses(url)
         sent, jar = in_jar(where.http, headers, cookies)
         identity = Identity(guest, clock)
-        self._first_rooms = [_checked(room) for room in dict.fromkeys(rooms)]
-        self._clock = clock
+        self._first_rooms = [valid_room(room) for room in dict.fromkeys(rooms)]
         self._inbox: Inbox[Push] = Inbox(max_inbox_items)
+        self._texts = GrowingTexts()
+        outbox = Outbox(
+            max_items=max_outbox_items,
+            max_bytes=max_outbox_bytes,
+            max_age_seconds=max_outbox_age_seconds,
+            keep_failed=keep_failed,
+        )
+        pacing = Pacing()
         self._door = HttpDoor(
             url=where.http,
             origin=origin or where.origin,
@@ -141,6 +139,7 @@ class Client:
             jar=jar,
             identity=identity,
             follow=self._follow,
+            told=self._told,
             ssl=ssl,
             open_timeout_seconds=open_timeout_seconds,
             reply_timeout_seconds=reply_timeout_seconds,
@@ -163,14 +162,17 @@ class Client:
                 random=random,
                 clock=clock,
             ),
-            outbox=Outbox(max_items=max_outbox_items, max_bytes=max_outbox_bytes),
+            outbox=outbox,
+            pacing=pacing,
             inbox=self._inbox,
             identity=identity,
             hello=Hello(name=name, agent=AGENT),
             ask_ticket=self._door.ask_ticket,
+            random=random,
             clock=clock,
             on_state=on_state,
         )
+        self._writer = Writer(self._link, outbox, pacing, clock)
         self._was_opened = False
 
     # --- open and close -----------------------------------------------------------
@@ -216,12 +218,7 @@ class Client:
         await self.open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # --- what it knows ------------------------------------------------------------
@@ -229,7 +226,26 @@ class Client:
     @property
     def state(self) -> State:
         """What the client is doing about its connection."""
-        return self._link.state
+        return self._link.states.now
+
+    def states(self) -> AsyncIterator[State]:
+        """Return the state now and each that follows, for `async for`.
+
+        Any number of loops may read them; one that is slow gets the latest. They end
+        with the closed state, and raise nothing.
+        """
+        return self._link.states.each()
+
+    def retry_now(self) -> None:
+        """Do not wait for the next try; what the server has asked to wait is waited.
+
+        It does nothing where there is a connection, or a try is under way.
+
+        Raises:
+            ClientError: What has ended the client.
+        """
+        self._link.check_begun()
+        self._link.retry_now()
 
     @property
     def user(self) -> Author | None:
@@ -261,7 +277,7 @@ class Client:
         """
         return self._door.client
 
-    async def connect(self, descriptor: Mapping[str, Any]) -> None:
+    async def attach(self, descriptor: Mapping[str, Any]) -> None:
         """Connect as a descriptor says that came in a body, and join its rooms.
 
         Such as that of `POST /api/v1/connect`, or of `headgate.descriptor()`. A
@@ -283,11 +299,13 @@ class Client:
         """Return the next push.
 
         Of each room the events in the order of the log, without holes and doubles;
-        `Reset` where that is impossible; signals; `RoomChanged` and `Rooms`; and this
-        client's own `RoomLost` and `UnknownEvent`. Ends after `close()`, and raises
-        `ClosedByServer` or `IdentityChanged` if that ended the client.
+        `Reset` where that is impossible; signals, a `Partial` with what is new; changes
+        of rooms; this client's own `RoomLost` and `UnknownEvent`. Ends after `close()`,
+        and raises `ClosedByServer` or `IdentityChanged` if that ended the client.
         """
-        return await self._inbox.get()
+        while (push := self._texts.take(await self._inbox.get())) is None:
+            pass
+        return push
 
     @overload
     async def history(
@@ -323,72 +341,14 @@ class Client:
         limit: int = 50,
     ) -> MessagesPage | EventsPage:
         """Return a page of messages as they are now, or of events as they happened."""
-        self._check_open()
+        self._link.need()
         page = await self._link.ask(
             History(room=room, of=of, before=before, after=after, to=to, limit=limit)
         )
-        return page.known(room) if isinstance(page, Page) else page
-
-    # --- writing ------------------------------------------------------------------
-
-    async def send(
-        self,
-        room: str,
-        text: str,
-        *,
-        client_id: str | None = None,
-        kind: str = "text",
-        format: Format = "plain",  # noqa: A002 - the name on the wire
-        data: dict[str, Any] | None = None,
-        reply_to: int | None = None,
-        priority: Priority = "normal",
-        expires_in_ms: int | None = None,
-    ) -> Sent:
-        """Send a message and return once it is saved, however long that takes.
-
-        Waits out limits and lost connections; messages to a room go in the order of
-        the calls. A call that is cancelled is not sent again; if it was on its way,
-        it may be saved.
-
-        Raises:
-            Refused: The server said no.
-            OutboxFull: Too much waits already; nothing was queued.
-            NotSent: The client ended first.
-            ValueError: A message with this client_id waits in this room already.
-        """
-        command = Send(
-            room=room,
-            text=text,
-            client_id=client_id or secrets.token_urlsafe(16),
-            kind=kind,
-            format=format,
-            data=data,
-            reply_to=reply_to,
-            priority=priority,
-            expires_in_ms=expires_in_ms,
-        )
-        return await self._write(command, command.client_id)
-
-    async def edit(
-        self,
-        room: str,
-        target: int,
-        text: str,
-        *,
-        format: Format = "plain",  # noqa: A002 - the name on the wire
-        data: dict[str, Any] | None = None,
-    ) -> Sent:
-        """Replace the text of the message with the seq `target`; raises as `send`.
-
-        In order with messages to the same room. After a lost reply it is sent again,
-        so that it may overwrite what somebody else wrote in between.
-        """
-        command = Edit(room=room, target=target, text=text, format=format, data=data)
-        return await self._write(command, None)
-
-    async def delete(self, room: str, target: int) -> Sent:
-        """Delete the message with the seq `target`; raises as `send`."""
-        return await self._write(Delete(room=room, target=target), None)
+        if isinstance(page, Page):
+            return page.known(room)
+        self._texts.know(page.messages)
+        return page
 
     # --- rooms and signals --------------------------------------------------------
 
@@ -406,35 +366,36 @@ class Client:
         Raises:
             RoomRefused: It is not for us.
         """
-        self._check_open()
-        watched = self._link.watching.add(_checked(room), after, epoch)
+        self._link.need()
+        watched = self._link.watching.add(valid_room(room), after, epoch)
         return await asyncio.shield(watched.joined)
 
     async def leave(self, room: str) -> None:
         """Stop watching a room. Pushes that were read before may still come."""
-        self._check_open()
-        self._link.watching.remove(room)
-        connection = self._link.connection
-        if connection is not None:
-            try:
-                await connection.call(Leave(room=room))
-            except (Lost, Refused):
-                return  # then it is not watched either
+        self._link.need()
+        await self._link.leave(room)
 
-    async def typing(self, room: str, on: bool = True) -> None:  # noqa: FBT001, FBT002 - like a switch
-        """Say that one is writing, or no longer; lost when there is no connection."""
-        self._check_open()
-        connection = self._link.connection
-        if connection is not None:
-            try:
-                await connection.tell(Typing(room=room, typing=on))
-            except Lost:
-                return
+    def typing(self, room: str, on: bool = True) -> None:  # noqa: FBT001, FBT002 - like a switch
+        """Say that one is writing, or no longer; call it as often as you like.
 
-    async def read(self, room: str, seq: int) -> None:
-        """Move one's read mark up to `seq`; raises `Refused`."""
-        self._check_open()
-        await self._link.ask(Read(room=room, seq=seq))
+        It goes as often as the server wants to hear it, the latest first of all, and
+        is lost when there is no connection.
+        """
+        self._link.need()
+        self._link.typing(valid_room(room), on)
+
+    def read(self, room: str, seq: int) -> None:
+        """Move one's read mark up to `seq`; call it for every event that was read.
+
+        The latest mark of a room goes when none has come for 0.5 s, after 2 s at the
+        most, and when the client closes; without a connection, on the next one. Where
+        the server refuses it, the log `headgate.client` says so.
+
+        Raises:
+            ValueError: It is no seq.
+        """
+        self._link.need()
+        self._link.read(valid_room(room), valid_seq(seq))
 
     async def ping(self) -> float:
         """Return how many seconds the server takes to answer.
@@ -442,57 +403,13 @@ class Client:
         Raises:
             NotConnected: There is no connection now, or it was lost.
         """
-        self._check_open()
-        connection = self._link.connection
-        if connection is None:
-            raise NotConnected(self.state.reason)
-        began = self._clock()
-        try:
-            await connection.call(Ping())
-        except Lost as lost:
-            raise NotConnected(lost.reason) from lost
-        return self._clock() - began
+        self._link.need()
+        return await self._link.ping()
 
     # --- inside -------------------------------------------------------------------
 
     async def _follow(self, found: Descriptor) -> None:
         await follow(self._link, found)
 
-    def _check_open(self) -> None:
-        if not self._link.is_begun:
-            raise ClientClosed
-        self._link.check()
-        self._link.want()
-
-    async def _write(
-        self,
-        command: Send | Edit | Delete,
-        client_id: str | None,
-    ) -> Sent:
-        if not self._link.is_begun:
-            raise ClientClosed
-        self._link.want()
-        text = encode_command(command)
-        # A command that the server cannot take is refused here: it counts against
-        # the connection there, and one that is far too large would end it.
-        try:
-            decode_command(text)
-        except BadCommand as bad:
-            raise Refused(bad.error) from None
-        size_bytes = len(text.encode())
-        if size_bytes > self._link.max_message_bytes:
-            raise Refused(error(Code.TOO_LARGE))
-        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        entry = Entry(command, client_id, size_bytes, answer)
-        self._link.enqueue(entry)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            self._link.cancel(entry)
-            raise
-
-
-def _checked(room: str) -> str:
-    if not is_room_slug(room):
-        raise ValueError(f"{room!r} names no room: {ROOM_RULE}")
-    return room
+    def _told(self, limits: list[Told], room: str) -> None:
+        self._writer.told(limits, room)

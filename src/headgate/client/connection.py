@@ -31,6 +31,8 @@ from headgate.client.incoming import (
     encode_command,
 )
 from headgate.protocol.commands import (
+    Append,
+    Cancel,
     Command,
     Delete,
     Edit,
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
+    from headgate.client.pacing import Pacing, Turn
+
 __all__ = ["Connection"]
 
 
@@ -67,7 +71,8 @@ _FINAL_CLOSES = frozenset({1009, *range(4500, 5000)})
 class Connection:
     """One open socket.
 
-    `on_call` is called whenever a command begins to wait for its reply.
+    `on_call` is called whenever a command begins to wait for its reply; `pacing` says
+    when commands may go, and is told how they were counted.
     """
 
     def __init__(
@@ -75,12 +80,14 @@ class Connection:
         socket: ClientConnection,
         *,
         on_call: Callable[[], None],
+        pacing: Pacing,
         open_timeout_seconds: float,
         reply_timeout_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._socket = socket
         self._on_call = on_call
+        self._pacing = pacing
         self._open_timeout_seconds = open_timeout_seconds
         self._reply_timeout_seconds = reply_timeout_seconds
         self._clock = clock
@@ -182,7 +189,11 @@ class Connection:
             self._failed.set_result(reason)
 
     @overload
-    async def call(self, command: Send | Edit | Delete) -> Saved: ...
+    async def call(self, command: Send | Edit | Delete, turn: Turn) -> Saved: ...
+    @overload
+    async def call(self, command: Cancel) -> Saved: ...
+    @overload
+    async def call(self, command: Append) -> Done | Saved: ...
     @overload
     async def call(self, command: Join) -> Joined: ...
     @overload
@@ -190,13 +201,16 @@ class Connection:
     @overload
     async def call(self, command: Leave | Ping | Read | Typing) -> Done: ...
 
-    async def call(self, command: Command) -> Reply:
+    async def call(self, command: Command, turn: Turn | None = None) -> Reply:
         """Send a command and return its reply.
+
+        A command that was given no `turn` waits for it here.
 
         Raises:
             Refused: The server said no, for now or for good.
             Lost: There was no reply; whether the command was carried out is unknown.
         """
+        turn = turn or await self._turn(command)
         number = next(self._numbers)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = (command, answer)
@@ -208,14 +222,14 @@ class Connection:
         except TimeoutError:
             self.fail("no reply in time")
             raise Lost("no reply in time") from None
+        except Refused as refusal:
+            turn.refused(refusal.error, self._clock())
+            raise
         finally:
+            turn.counted(self._clock())
             self._waiting.pop(number, None)
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()  # lost while it was being sent: said already
-
-    async def tell(self, command: Command) -> None:
-        """Send a command and do not wait for its reply."""
-        await self._send(encode_command(command, next(self._numbers)))
 
     async def close(self) -> None:
         """Close the socket; what still comes in is let go."""
@@ -224,6 +238,17 @@ class Connection:
             # Reading on lets the goodbye through when unread pushes are before it.
             group.create_task(self._discard())
             group.create_task(self._socket.close())
+
+    async def _turn(self, command: Command) -> Turn:
+        """Wait until a command may go, and count it."""
+        while True:
+            if self.is_lost:
+                raise Lost("the connection is gone")
+            now = self._clock()
+            wait = self._pacing.wait(command, now)
+            if not wait.seconds:
+                return self._pacing.begin(command, now)
+            await asyncio.sleep(wait.seconds)
 
     async def _discard(self) -> None:
         with suppress(ConnectionClosed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from headgate.client.errors import HandshakeRefused, Lost, retry_after_seconds
 
 if TYPE_CHECKING:
     import ssl as ssl_module
+
+    from headgate.client.pacing import Pacing
 
 __all__ = ["SUBPROTOCOL", "Addresses", "Dial", "addresses"]
 
@@ -65,6 +68,7 @@ class Dial:
     async def open(
         self,
         on_call: Callable[[], None],
+        pacing: Pacing,
         ticket: str | None = None,
     ) -> Connection:
         """Return an open connection that has not said hello.
@@ -99,13 +103,14 @@ class Dial:
         except (InvalidURI, SecurityError) as exc:
             raise HandshakeRefused(None, str(exc)) from exc
         except (OSError, WebSocketException) as exc:  # OSError includes TimeoutError
-            raise Lost(f"could not connect: {exc}") from exc
+            raise Lost(f"could not connect: {_in_words(exc)}") from exc
         if socket.subprotocol != SUBPROTOCOL:
             await socket.close()
             raise HandshakeRefused(None, f"it does not speak {SUBPROTOCOL}")
         return Connection(
             socket,
             on_call=on_call,
+            pacing=pacing,
             open_timeout_seconds=self.open_timeout_seconds,
             reply_timeout_seconds=self.reply_timeout_seconds,
             clock=self.clock,
@@ -143,6 +148,13 @@ def addresses(url: str) -> Addresses:
         http=urlunsplit((f"http{scheme[2:]}", parts.netloc, parts.path, "", "")),
         origin=origin,
     )
+
+
+def _in_words(exc: Exception) -> str:
+    """Return why there is no socket, without addresses where the system has words."""
+    if isinstance(exc, ConnectionError) and exc.errno:
+        return os.strerror(exc.errno)
+    return getattr(exc, "strerror", None) or str(exc)
 
 
 def _refusal(exc: InvalidStatus) -> Lost | HandshakeRefused:

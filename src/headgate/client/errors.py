@@ -14,6 +14,8 @@ The tree:
             * `RoomRefused`: it said no to watching a room
         * `OutboxFull`: too much waits to be sent already
         * `NotSent`: the client ended before the answer came
+        * `Expired`: it waited for longer than the client is to wait
+        * `Discarded`: `discard()` took it back
 
 A lost connection is no exception: the client comes back. `Lost` stays inside.
 """
@@ -28,6 +30,8 @@ __all__ = [
     "ClientError",
     "ClosedByServer",
     "DescriptorRefused",
+    "Discarded",
+    "Expired",
     "HandshakeRefused",
     "IdentityChanged",
     "Lost",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 DEFAULT_WAIT_SECONDS = 1.0  # where a refusal that passes does not say how long
+MIN_WAIT_SECONDS = 0.1  # a hint of nothing must not become a flood
 MAX_WAIT_SECONDS = 7 * 24 * 3600.0  # a wild hint must not overflow a timer
 
 
@@ -214,6 +219,36 @@ class NotSent(SendError):  # noqa: N818 - as above
         return f"message {self.client_id!r} was {fate} before the client ended"
 
 
+class _GivenUp(SendError):  # noqa: N818 - as above
+    """It is not tried any more, although the client goes on.
+
+    `unanswered` tells whether it went out, so that it may be saved all the same.
+    """
+
+    def __init__(self, client_id: str | None, *, unanswered: bool) -> None:
+        super().__init__(client_id)
+        self.client_id = client_id
+        self.unanswered = unanswered
+
+    def _told(self, why: str) -> str:
+        fate = "; it may be saved all the same" if self.unanswered else ""
+        return f"message {self.client_id!r} {why}{fate}"
+
+
+class Expired(_GivenUp):
+    """It waited for longer than `max_outbox_age_seconds`."""
+
+    def __str__(self) -> str:
+        return self._told("waited for too long")
+
+
+class Discarded(_GivenUp):
+    """`Client.discard` took it back."""
+
+    def __str__(self) -> str:
+        return self._told("was taken back")
+
+
 class Lost(Exception):  # noqa: N818 - an event of the inside, never an answer
     """The connection is gone and another is to be tried.
 
@@ -261,7 +296,7 @@ def wait_seconds(error: Error) -> float | None:
         return None
     if error.retry_after_ms is None:
         return DEFAULT_WAIT_SECONDS
-    return min(max(error.retry_after_ms / 1000, 0.0), MAX_WAIT_SECONDS)
+    return min(max(error.retry_after_ms / 1000, MIN_WAIT_SECONDS), MAX_WAIT_SECONDS)
 
 
 def retry_after_seconds(header: str) -> float:

@@ -33,6 +33,7 @@ from headgate.client.errors import (
     Lost,
     retry_after_seconds,
 )
+from headgate.client.http_limits import Told, limits_in, room_of
 from headgate.client.identity import Identity
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class HttpDoor:
         jar: Cookies; those that answers set go into it.
         identity: Knows the guest's token.
         follow: Is given each descriptor that comes.
+        told: Is given what answers of the chat say of limits, and the room they are
+            about or an empty text.
         ssl: For certificates that the system does not know.
         open_timeout_seconds: How long it may take to reach the server.
         reply_timeout_seconds: How long it may be silent.
@@ -82,6 +85,7 @@ class HttpDoor:
         jar: CookieJar,
         identity: Identity,
         follow: Callable[[Descriptor], Awaitable[None]],
+        told: Callable[[list[Told], str], None],
         ssl: ssl_module.SSLContext | None,
         open_timeout_seconds: float,
         reply_timeout_seconds: float,
@@ -93,6 +97,7 @@ class HttpDoor:
         self._jar = jar
         self._identity = identity
         self._follow = follow
+        self._told = told
         self._ssl = ssl
         self._open_timeout_seconds = open_timeout_seconds
         self._reply_timeout_seconds = reply_timeout_seconds
@@ -209,7 +214,9 @@ class HttpDoor:
         return token
 
     async def _answered(self, response: httpx2.Response) -> None:
-        """Follow an answer; whatever becomes of that, the answer is the caller's."""
+        """Learn from an answer, and follow it; it is the caller's all the same."""
+        if self._is_ours(response.request.url):
+            self._learn(response)
         header = response.headers.get(CONNECT_HEADER)
         if response.request.extensions.get(_UNFOLLOWED):
             return
@@ -234,6 +241,15 @@ class HttpDoor:
             _log.warning("Not connected in time by the answer of %s", path)
         except ClientError as exc:
             _log.warning("Not connected by the answer of %s: %s", path, exc)
+
+    def _learn(self, response: httpx2.Response) -> None:
+        """Take in what an answer of the chat says of limits."""
+        path = response.request.url.path
+        chat = urlsplit(self._url).path.rstrip("/") + "/"
+        room = room_of(path.removeprefix(chat)) if path.startswith(chat) else None
+        limits = limits_in(response.status_code, response.headers)
+        if room is not None and limits:
+            self._told(limits, room)
 
     def _is_ours(self, url: httpx2.URL) -> bool:
         return url.origin == self._own_origin

@@ -12,7 +12,16 @@ from typing import Any, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from headgate.protocol.commands import Command, Delete, Edit, History, Join, Send
+from headgate.protocol.commands import (
+    Append,
+    Cancel,
+    Command,
+    Delete,
+    Edit,
+    History,
+    Join,
+    Send,
+)
 from headgate.protocol.pushes import (
     PUSHES,
     Deleted,
@@ -27,6 +36,7 @@ from headgate.protocol.pushes import (
     Membership,
     Message,
     MessagesPage,
+    Partial,
     Presence,
     ReadMark,
     Reset,
@@ -109,6 +119,7 @@ FromServer = (
     | LogPush
     | TypingSignal
     | ReadMark
+    | Partial
     | Presence
     | Gap
     | Reset
@@ -120,6 +131,7 @@ Push = (
     LogPush
     | TypingSignal
     | ReadMark
+    | Partial
     | Presence
     | Reset
     | RoomChanged
@@ -204,7 +216,9 @@ def decode_reply(command: Command, text: str) -> Reply:
     """
     try:
         match command:
-            case Send() | Edit() | Delete():
+            case Append(state=None):
+                return _decode_done(text)
+            case Send() | Append() | Cancel() | Edit() | Delete():
                 return _decode_saved(text)
             case Join():
                 return _decode_joined(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, overload
 
 from headgate.client.errors import (
@@ -16,18 +17,21 @@ from headgate.client.errors import (
     ClosedByServer,
     IdentityChanged,
     Lost,
+    NotConnected,
     NotSent,
     Refused,
     wait_seconds,
 )
+from headgate.client.growing import OwnGrowing
 from headgate.client.identity import WELCOME_TICKET_SECONDS
 from headgate.client.incoming import encode_command
 from headgate.client.outbox import Sent
-from headgate.client.state import State, Status
+from headgate.client.signals import Signals
+from headgate.client.state import State, States, Status
 from headgate.client.visit import Visit
 from headgate.client.watching import Watching
 from headgate.protocol.codes import Close
-from headgate.protocol.commands import Hello, History, Read
+from headgate.protocol.commands import Cancel, Hello, History, Leave, Ping
 from headgate.protocol.fields import MAX_COMMAND_BYTES
 
 if TYPE_CHECKING:
@@ -41,9 +45,13 @@ if TYPE_CHECKING:
     from headgate.client.inbox import Inbox
     from headgate.client.incoming import Page, Push
     from headgate.client.outbox import Entry, Outbox
-    from headgate.protocol.pushes import Done, MessagesPage, Welcome
+    from headgate.client.pacing import Pacing
+    from headgate.protocol.pushes import MessagesPage, Saved, Welcome
 
 __all__ = ["Link"]
+
+GOODBYE_SECONDS = 1.0  # how long the last read marks may take
+SHORTEST_WAIT_SECONDS = 0.25  # also for whoever calls `retry_now` in a loop
 
 _log = logging.getLogger("headgate.client")
 
@@ -55,17 +63,21 @@ class Link:
         dial: Opens sockets.
         backoff: Says how long to wait between them.
         outbox: What is to be sent.
+        pacing: When it may go.
         inbox: Where pushes go.
         identity: Who we are.
         hello: What to say first; the rest is filled in.
         ask_ticket: Asks the server for a descriptor over HTTP; None where it gives
             none, and `Lost` where it may do so later.
+        random: Gives numbers in [0, 1).
         clock: Gives seconds that never run backwards.
         on_state: Called with each new state; must not raise.
 
     Attributes:
         is_wanted: Whether anybody has asked for what needs a connection.
         is_parked: Whether it waits to be told who we are, or to be wanted.
+        own_growing: Our own messages that grow.
+        states: What it is doing.
     """
 
     def __init__(
@@ -74,18 +86,23 @@ class Link:
         *,
         backoff: Backoff,
         outbox: Outbox,
+        pacing: Pacing,
         inbox: Inbox[Push],
         identity: Identity,
         hello: Hello,
         ask_ticket: Callable[[], Awaitable[Descriptor | None]],
+        random: Callable[[], float],
         clock: Callable[[], float],
         on_state: Callable[[State], None] | None,
     ) -> None:
         self._work = asyncio.Event()  # something may be due on the connection
         self._changed = asyncio.Event()  # there is a connection, or an end
         self.watching = Watching(inbox, self._work)
-        self.state = State(Status.CONNECTING)
+        self.states = States(on_state)
         self.identity = identity
+        self._pacing = pacing
+        self._signals = Signals()
+        self.own_growing = OwnGrowing()
         self.is_wanted = self.is_parked = False
         self.max_message_bytes = MAX_COMMAND_BYTES
         self._ending: BaseException | None = None
@@ -97,10 +114,11 @@ class Link:
         self._ask_ticket = ask_ticket
         self._has_asked = False  # for a ticket, since the last welcome
         self._wake = asyncio.Event()  # a parked link is to go on
+        self._hurry = asyncio.Event()  # the next try is not to be waited for
         self._task: asyncio.Task[None] | None = None
         self._at_once = False  # the next connection needs no wait before it
+        self._random = random
         self._clock = clock
-        self._on_state = on_state
         self._connection: Connection | None = None
 
     @property
@@ -118,6 +136,7 @@ class Link:
         if self._task is None:
             self._end(ClientClosed())
             return
+        await self._mark_at_last()
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
@@ -149,6 +168,22 @@ class Link:
         self.is_wanted = True
         self._wake.set()
 
+    def check_begun(self) -> None:
+        """Raise what is in the way of calls: it was not opened, or has ended."""
+        if self._task is None:
+            raise ClientClosed
+        self.check()
+
+    def need(self) -> None:
+        """Want a connection for a call; raises as `check_begun`."""
+        self.check_begun()
+        self.want()
+
+    def retry_now(self) -> None:
+        """Go on with the next try, as soon as the server has allowed it."""
+        self._hurry.set()
+        self._wake.set()
+
     def become(self, found: Descriptor) -> None:
         """Be whom a descriptor is for, with a connection of theirs."""
         self.identity.become(found)
@@ -174,13 +209,18 @@ class Link:
         self._outbox.cancel(entry)
         self._work.set()  # another may be at the head of its room now
 
+    def expire(self, entry: Entry) -> None:
+        """Let a message fail that has waited for too long."""
+        self._outbox.expire(entry)
+        self._work.set()  # as above
+
     @overload
     async def ask(self, command: History) -> MessagesPage | Page: ...
     @overload
-    async def ask(self, command: Read) -> Done: ...
+    async def ask(self, command: Cancel) -> Saved: ...
 
-    async def ask(self, command: History | Read) -> MessagesPage | Page | Done:
-        """Send a command that may be repeated, until there is a final answer."""
+    async def ask(self, command: History | Cancel) -> MessagesPage | Page | Saved:
+        """Ask until there is a final answer."""
         while True:
             connection = await self.connected()
             try:
@@ -193,11 +233,62 @@ class Link:
                     raise
             await asyncio.sleep(wait)
 
+    async def leave(self, room: str) -> None:
+        """Stop watching a room, with its read mark moved before that."""
+        await self._mark_at_last(room)
+        self.watching.remove(room)
+        connection = self.connection
+        if connection is not None:
+            with suppress(Lost, Refused):  # then it is not watched either
+                await connection.call(Leave(room=room))
+
+    def typing(self, room: str, on: bool) -> None:  # noqa: FBT001 - like a switch
+        """Say who writes; dropped where there is no connection."""
+        if self.connection is not None:
+            self._signals.typing(room, on)
+            self._work.set()
+
+    def read(self, room: str, seq: int) -> None:
+        """Move a read mark in a moment."""
+        self._signals.read(room, seq, self._clock())
+        self._work.set()
+
+    async def ping(self) -> float:
+        """Return how many seconds an answer takes; raises `NotConnected`."""
+        connection = self.connection
+        if connection is None:
+            raise NotConnected(self.states.now.reason)
+        began = self._clock()
+        try:
+            await connection.call(Ping())
+        except Lost as lost:
+            raise NotConnected(lost.reason) from lost
+        return self._clock() - began
+
+    def stir(self) -> None:
+        """Look again at what may be sent: the limits are others."""
+        self._work.set()
+
+    async def _mark_at_last(self, room: str | None = None) -> None:
+        """Send the read marks that are gathered, of all rooms or one, for a moment."""
+        connection = self.connection
+        marks = self._signals.flush(room)
+        if connection is None or not marks:
+            return
+        calls = [connection.call(mark) for mark in marks]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await asyncio.gather(*calls, return_exceptions=True)
+
+    # --- the connection ---
+
     async def _run(self) -> None:
         """Connect and come back until the server says not to, or cancelled."""
         try:
             while True:
-                self._move(State(Status.CONNECTING, reason=self.state.reason))
+                self.states.move(
+                    State(Status.CONNECTING, reason=self.states.now.reason)
+                )
                 try:
                     await self._attempt()
                 except Lost as lost:
@@ -222,8 +313,17 @@ class Link:
             delay = self._backoff.next_delay(lost.retry_in_seconds)
         self._at_once = False
         _log.warning("No connection: %s; next try in %.1f s", lost, delay)
-        self._move(State(Status.WAITING, self._clock() + delay, lost.reason))
-        await asyncio.sleep(delay)
+        began = self._clock()
+        self._hurry.clear()
+        self.states.move(State(Status.WAITING, began + delay, lost.reason))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._hurry.wait()
+        asked = max(lost.retry_in_seconds, SHORTEST_WAIT_SECONDS)
+        due = began + min(delay, asked)
+        if self._hurry.is_set() and due > self._clock():
+            self.states.move(State(Status.WAITING, due, lost.reason))
+            await asyncio.sleep(due - self._clock())
 
     async def _attempt(self) -> None:
         """Connect once; if the server does not know us, get ready to be known.
@@ -278,7 +378,7 @@ class Link:
         """Wait until somebody says who we are, or cannot do without a connection."""
         _log.warning("No connection yet: %s; waiting for an HTTP answer", refused)
         self.is_parked = True
-        self._move(State(Status.WAITING, reason=str(refused)))
+        self.states.move(State(Status.WAITING, reason=str(refused)))
         self._changed.set()
         self._wake.clear()
         await self._wake.wait()
@@ -291,7 +391,7 @@ class Link:
         """
         shown = None if ticket is None else ticket.value
         try:
-            return await self._dial.open(self._inbox.stir, shown)
+            return await self._dial.open(self._inbox.stir, self._pacing, shown)
         except Lost:
             if ticket is not None:
                 self.identity.put_back(ticket)
@@ -307,13 +407,17 @@ class Link:
             self._has_asked = False
             self._connection = connection
             self._changed.set()
-            self._move(State(Status.ONLINE))
+            self.states.move(State(Status.ONLINE))
             visit = Visit(
                 connection,
                 watching=self.watching,
                 outbox=self._outbox,
                 inbox=self._inbox,
+                pacing=self._pacing,
+                signals=self._signals,
+                own_growing=self.own_growing,
                 work=self._work,
+                random=self._random,
                 clock=self._clock,
             )
             await visit.run()
@@ -321,6 +425,8 @@ class Link:
             self._connection = None
             self.identity.keep(connection.parting_ticket, WELCOME_TICKET_SECONDS)
             self._outbox.lost()
+            self._pacing.disconnected(self._clock())
+            self._signals.disconnected(self._clock())
             self.watching.disconnect()
             await connection.close()
 
@@ -347,16 +453,12 @@ class Link:
         """Take in what the server knows of us."""
         self.identity.welcomed(welcome)
         self.max_message_bytes = welcome.max_message_bytes
+        self._pacing.welcomed(welcome, self._clock())
         for slug, info in welcome.rooms.items():
             for entry, seq in self._outbox.landed(slug, info.landed):
                 entry.settle(Sent(seq, None, entry.client_id))
             if slug in hello.resume:
                 self.watching.resumed(slug, info)
-
-    def _move(self, state: State) -> None:
-        self.state = state
-        if self._on_state is not None:
-            self._on_state(state)
 
     def _end(self, ending: BaseException) -> None:
         """Let everybody who waits know that nothing will come any more."""
@@ -366,7 +468,7 @@ class Link:
         self.watching.end(ending)
         self._inbox.end(None if isinstance(ending, ClientClosed) else ending)
         self._changed.set()
-        self._move(State(Status.CLOSED, reason=str(ending)))
+        self.states.move(State(Status.CLOSED, reason=str(ending)))
 
     def _not_sent(self, entry: Entry) -> NotSent:
         error = NotSent(entry.client_id, unanswered=entry.unanswered)

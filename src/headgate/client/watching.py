@@ -76,6 +76,14 @@ class Watching:
             room.joining = True
         return rooms
 
+    def may_mark(self, room: str) -> bool:
+        """Return whether a read mark may be moved now: not while a room is joined.
+
+        Where it is not watched at all the server says what it thinks of that.
+        """
+        watched = self._rooms.get(room)
+        return watched is None or watched.confirmed
+
     def next_behind(self) -> Room | None:
         """Return a room that needs repair."""
         rooms = self._rooms.values()
