@@ -97,6 +97,24 @@ export const ERRORS = {
     retry: false,
     text: "This connection has joined as many rooms as it may.",
   },
+  bad_offset: {
+    number: 304,
+    http: 409,
+    retry: false,
+    text: "The growing message ends before that offset.",
+  },
+  growing: {
+    number: 305,
+    http: 409,
+    retry: false,
+    text: "This message is still growing.",
+  },
+  not_growing: {
+    number: 306,
+    http: 409,
+    retry: false,
+    text: "This message does not grow, or no longer.",
+  },
   rate_limited: {
     number: 400,
     http: 429,
