@@ -1,48 +1,42 @@
-// The event stream in Chromium, read by the browser's own EventSource. SERVER is a real
-// server with guests and demo rooms; CONTROL kills and starts it; EXAMPLE is the file
-// with the example of the documentation.
+// The event stream in Chromium, read by the browser's own EventSource, from a real server
+// that is killed and started. EXAMPLE is the file with the example of the documentation.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { closeBrowser, control, openBrowser } from "./browser/stage.mjs";
 
-const { SERVER, CONTROL, EXAMPLE, CHROMIUM = "/usr/bin/chromium" } = process.env;
+const { EXAMPLE } = process.env;
 
 let browser;
+let address;
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
+  browser = await openBrowser();
+  address = await control("start", "open");
 });
-after(() => browser?.close());
-
-async function control(what) {
-  assert.equal((await fetch(`${CONTROL}/${what}`, { method: "POST" })).status, 204);
-}
+after(closeBrowser);
 
 /** Say something in a room, on a WebSocket of plain mode within the page. */
 async function say(page, room, ...texts) {
-  await page.evaluate(async ([path, said]) => {
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${path}`);
-    await new Promise((resolve, reject) => {
-      socket.onopen = resolve;
-      socket.onerror = reject;
-    });
-    for (const message of said) {
-      const saved = new Promise((resolve) => {
-        socket.onmessage = (event) => "author" in JSON.parse(event.data) || resolve();
+  await page.evaluate(
+    async ([path, said]) => {
+      const socket = new WebSocket(`${location.origin.replace("http", "ws")}${path}`);
+      await new Promise((resolve, reject) => {
+        socket.onopen = resolve;
+        socket.onerror = reject;
       });
-      socket.send(JSON.stringify({ message }));
-      await saved;
-    }
-    socket.close();
-  }, [`/ws/chat/${room}/`, texts]);
+      for (const message of said) {
+        const saved = new Promise((resolve) => {
+          socket.onmessage = (event) => "author" in JSON.parse(event.data) || resolve();
+        });
+        socket.send(JSON.stringify({ message }));
+        await saved;
+      }
+      socket.close();
+    },
+    [`/ws/chat/${room}/`, texts],
+  );
 }
 
 /** Wait until the page has logged so many lines of a kind. */
@@ -55,7 +49,7 @@ async function logged(lines, kind, count) {
 }
 
 test("the documented ten lines miss nothing", { timeout: 90_000 }, async () => {
-  const context = await browser.newContext({ baseURL: SERVER });
+  const context = await browser.newContext({ baseURL: address });
   const lines = [];
   const page = await context.newPage();
   page.on("console", (line) => lines.push(line.text()));
@@ -68,8 +62,8 @@ test("the documented ten lines miss nothing", { timeout: 90_000 }, async () => {
   await say(page, "help", "beside");
   await logged(lines, /: (one|two\nlines\u2028 👋|beside)$/, 3);
 
-  await control("kill");
-  await control("start");
+  await control("kill", "open");
+  await control("start", "open");
   await say(page, "general", "three");
   await say(page, "help", "again");
   await logged(lines, /^reading as Guest/, 2);
@@ -82,25 +76,32 @@ test("the documented ten lines miss nothing", { timeout: 90_000 }, async () => {
     heard.toSorted(),
     ["one", "two\nlines\u2028 👋", "beside", "three", "again", "four"].toSorted(),
   );
-  assert.deepEqual(lines.filter((line) => /^(broken|load afresh)/.test(line)), []);
+  assert.deepEqual(
+    lines.filter((line) => /^(broken|load afresh)/.test(line)),
+    [],
+  );
 });
 
 test("a page of another origin reads nothing", { timeout: 60_000 }, async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
-  const other = SERVER.replace("127.0.0.1", "localhost");
-  assert.notEqual(other, SERVER);
+  const other = address.replace("127.0.0.1", "localhost");
+  assert.notEqual(other, address);
   await page.goto(`${other}/healthz`);
   const [state, opened, image] = await page.evaluate(async (server) => {
     const url = `${server}/api/v1/stream?rooms=general`;
     const source = new EventSource(url, { withCredentials: true });
     let welcomed = false;
-    source.addEventListener("welcome", () => { welcomed = true; });
-    await new Promise((resolve) => { source.onerror = resolve; });
+    source.addEventListener("welcome", () => {
+      welcomed = true;
+    });
+    await new Promise((resolve) => {
+      source.onerror = resolve;
+    });
     // A request that CORS has no part in: it cannot be read, and is not served.
     const blind = await fetch(url, { mode: "no-cors", credentials: "include" });
     await blind.text().catch(() => "");
     return [source.readyState, welcomed, blind.type];
-  }, SERVER);
+  }, address);
   assert.deepEqual([state, opened, image], [2, false, "opaque"]);
 });

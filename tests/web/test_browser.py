@@ -1,99 +1,70 @@
-"""The page in a real browser, against a real server that is killed on the way.
+"""The page in a real browser, against real servers that are killed on the way.
 
-The tests themselves are `browser.test.mjs`, run by Node. This file starts the server
-and, when they ask for it over HTTP, kills it and starts it again.
+The tests themselves are in `browser/`, run by Node; `browser/main.test.mjs` plays them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import spawn, stop
-from tests.servers import HeadgateServer, run_headgate
+from tests.servers import HeadgateServer
+from tests.web.node_stage import node_programs, run_in_node
+from tests.web.seed import ACCOUNT
 
-HERE = Path(__file__).parent
-ACCOUNT = ("ada", "correct horse 9")
-
-
-@pytest.fixture
-def programs() -> dict[str, str]:
-    """The programs that it takes; without them a skip, in CI a failure."""
-    found = {name: shutil.which(name) for name in ("node", "chromium")}
-    missing = [name for name, path in found.items() if path is None]
-    if not (HERE / "node_modules" / "playwright-core").is_dir():
-        missing.append("playwright-core (run `npm ci` in tests/web)")
-    if missing:
-        why = f"the browser test of the page needs {', '.join(missing)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return {name: path for name, path in found.items() if path is not None}
+COMMON = ["--guests"]
+# Whom the limits and slow modes are there for.
+PACED = {"HEADGATE_THROTTLING_ENABLED": "yes"}
+PACED_LIMITS = [
+    "send=4/s:6",
+    "send.all=off",
+    "command=off",
+    "connect=off",
+    "connect.address=off",
+    "history=off",
+]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[HeadgateServer]:
-    data = tmp_path / "data"
-    name, password = ACCOUNT
-    made = run_headgate("user", name, "--data", data, given=f"{password}\n")
-    assert made.returncode == 0, made.stderr
-    server = HeadgateServer(data, ["--guests", "--demo"])
-    server.start()
-    yield server
-    if server.running:
-        server.kill()
+def seeded(folder: Path) -> str:
+    """Make the data of a server, and return the sessions of its people as JSON."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.web.seed", str(folder)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    ).stdout
 
 
-def control_of(server: HeadgateServer) -> HTTPServer:
-    """Return what kills and starts the server, on `POST /kill` and `POST /start`."""
-    actions: dict[str, Callable[[], None]] = {
-        "/kill": server.kill,
-        "/start": server.start,
-    }
-
-    class Control(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            actions[self.path]()
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
-
-    control = HTTPServer(("127.0.0.1", 0), Control)
-    control.timeout = 0.1  # seconds between looks at whether the tests have ended
-    return control
+def servers_of(folder: Path) -> dict[str, HeadgateServer]:
+    """Return the servers of the scenes by name, on copies of the same data."""
+    servers = {}
+    for name, environment in ("open", {}), ("fragile", {}), ("paced", PACED):
+        data = folder / name
+        shutil.copytree(folder / "data", data)
+        limits = PACED_LIMITS if environment else []
+        arguments = [*COMMON, *(word for rate in limits for word in ("--limit", rate))]
+        servers[name] = HeadgateServer(data, arguments, environment=environment)
+    return servers
 
 
-@pytest.mark.timeout(240)
-def test_in_the_browser(
-    programs: dict[str, str], server: HeadgateServer, tmp_path: Path
-) -> None:
+@pytest.mark.timeout(600)
+def test_in_the_browser(tmp_path: Path) -> None:
+    node_programs()
+    sessions = seeded(tmp_path / "data")
     said = tmp_path / "node.out"
-    with control_of(server) as control, said.open("wb") as output:
-        environment = os.environ | {
-            "CHROMIUM": programs["chromium"],
-            "SERVER": server.url,
-            "CONTROL": f"http://127.0.0.1:{control.server_port}",
-        }
-        tests = spawn(
-            [programs["node"], "--test", "--test-reporter=spec", "browser.test.mjs"],
-            cwd=HERE,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while tests.poll() is None:
-                control.handle_request()
-        finally:
-            failed = stop(tests, signal.SIGTERM, limit_seconds=10)
+    failed = run_in_node(
+        ["--test", "--test-reporter=spec", "browser/main.test.mjs"],
+        servers_of(tmp_path),
+        said,
+        PEOPLE=sessions,
+        ACCOUNT=" ".join(ACCOUNT),
+        PICTURES=str(tmp_path / "pictures"),
+        ONLY=os.environ.get("HEADGATE_SCENE", ""),
+    )
     assert not failed, said.read_text(encoding="utf-8")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.test.utils import override_script_prefix
@@ -14,40 +13,20 @@ from django.urls import reverse
 
 from headgate.chat.actions import add_member, ban
 from headgate.chat.models import Event, Member, Room
+from headgate.chat.tickets import redeem_ticket
+from tests.web.page import Page
 
 pytestmark = pytest.mark.django_db
 
 GUESTS = {"GUESTS": True, "MAKE_ROOMS": True}
 ROOM = "/chat/general/"
+TOKENS = "rest_framework.authentication.TokenAuthentication"
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&"
-# Attributes whose value a browser runs or draws without asking the policy twice.
-INLINE = re.compile(r"^(on.*|style)$")
 
 
-class Page(HTMLParser):
-    """The tags, attributes and links of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.links: list[str] = []
-        self.inline: list[str] = []
-        self._open = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.tags.append((tag, given))
-        self._open = tag
-        if tag == "a":
-            self.links.append(given.get("href") or "")
-        self.inline += [f"{tag} {name}" for name in given if INLINE.match(name)]
-        runs = tag == "script" and given.get("type") != "application/json"
-        if tag == "style" or (runs and "src" not in given):
-            self.inline.append(tag)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [given for name, given in self.tags if name == tag]
+def nobody(_ids: list[str]) -> dict[str, Any]:
+    """Profiles of a project that shows nobody."""
+    return {}
 
 
 @pytest.fixture
@@ -88,9 +67,17 @@ class TestHeaders:
             "base-uri": "'none'",
             "frame-ancestors": "'none'",
             "require-trusted-types-for": "'script'",
+            "trusted-types": "'none'",
         }
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert answer["Referrer-Policy"] == "same-origin"
+
+    def test_pictures_from_elsewhere_where_the_project_shows_some(
+        self, client: Client, settings: Any
+    ) -> None:
+        settings.HEADGATE = GUESTS | {"PROFILES": f"{__name__}.nobody"}
+        policy = client.get(ROOM)["Content-Security-Policy"]
+        assert "img-src 'self' https:;" in policy
 
     def test_redirects_and_signing_out_have_it_too(self, client: Client) -> None:
         answers = [client.get(ROOM), client.post("/sign-out/")]
@@ -123,6 +110,23 @@ class TestDoor:
         answer = client.post("/sign-in/", given)
         assert answer["Location"] == ROOM
         assert client.get(ROOM).status_code == 200
+
+    def test_the_projects_own_page_to_sign_in(
+        self, client: Client, settings: Any, guests: None
+    ) -> None:
+        settings.LOGIN_URL = "/accounts/?by=mail"
+        assert "/accounts/?by=mail&next=/chat/general/" in page_of(client, ROOM).links
+        settings.HEADGATE = {}
+        answer = client.get(ROOM)
+        assert answer["Location"] == "/accounts/?by=mail&next=/chat/general/"
+
+    def test_the_scripts_can_tell_the_way_to_sign_in(
+        self, client: Client, guests: None
+    ) -> None:
+        # For it leads back to the room, which they change without a new page.
+        links = page_of(client, ROOM).all("a")
+        marked = [link for link in links if "data-headgate-sign-in" in link]
+        assert [link["href"] for link in marked] == ["/sign-in/?next=/chat/general/"]
 
     def test_signing_in_never_leads_away(self, client: Client, ada: Any) -> None:
         given = {"username": "ada", "password": "correct horse 9"}
@@ -192,6 +196,26 @@ class TestRooms:
         page = page_of(client, ROOM)
         marked = [given for given in page.all("a") if "aria-current" in given]
         assert [given["href"] for given in marked] == [ROOM]
+        assert page.one("headgate-rooms")["current"] == "general"
+        assert "current" not in page_of(client, "/").one("headgate-rooms")
+
+    def test_the_script_finds_the_rooms(
+        self, client: Client, guests: None, general: Room
+    ) -> None:
+        Room.objects.create(slug="help")
+        page = page_of(client, "/")
+        assert [given["data-room"] for given in page.all("li")] == ["general", "help"]
+        assert page.one("headgate-rooms")["bootstrap"] == "/api/v1/connect"
+
+    def test_that_there_are_none_is_said(self, client: Client, guests: None) -> None:
+        assert "There are no rooms yet." in page_of(client, "/").said
+        Room.objects.create(slug="help")
+        assert "There are no rooms yet." not in page_of(client, "/").said
+
+    def test_a_way_back_to_them(self, client: Client, guests: None) -> None:
+        page = page_of(client, ROOM)
+        back = [given for given in page.all("a") if given.get("slot") == "start"]
+        assert [given["href"] for given in back] == ["/"]
 
     def test_a_get_writes_nothing(self, client: Client, guests: None) -> None:
         assert client.get("/chat/not-there/").status_code == 200
@@ -247,23 +271,85 @@ class TestEscaping:
         client.force_login(ada)
         html = client.get(ROOM).content.decode()
         assert "<img src=x" not in html
-        assert html.count("</script>") == 2  # the data's and the script's
+        assert html.count("</script>") == html.count("<script")
         assert Page(html).inline == []
 
 
 class TestPlace:
     def test_under_a_prefix(self, client: Client, guests: None) -> None:
         with override_script_prefix("/talk/"):
-            html = client.get(ROOM).content.decode()
-        assert '"socket": "/talk/ws/chat/"' in html
-        assert 'href="/talk/chat/general/"' in html
+            page = page_of(client, ROOM)
+        for element in ("headgate-chat", "headgate-rooms"):
+            assert page.one(element)["bootstrap"] == "/talk/api/v1/connect"
+        assert "/talk/chat/general/" in page.links
 
-    def test_what_the_script_is_told(
-        self, client: Client, ada: Any, guests: None
-    ) -> None:
-        stranger = client.get(ROOM).context["page"]
+
+class TestTold:
+    """What the script is told."""
+
+    def test_of_a_guest(self, client: Client, guests: None) -> None:
+        answer = client.get(ROOM)
+        page = Page(answer.content.decode())
+        assert page.one("headgate-chat") == {
+            "room": "general",
+            "bootstrap": "/api/v1/connect",
+            "lang": "en-us",
+        }
+        assert page.told == {
+            "headgate-chat": {
+                "guest": True,
+                "sign_in": "/sign-in/?next=/chat/general/",
+            },
+        }
+        assert "csrftoken" not in answer.cookies
+
+    def test_of_somebody_with_an_account(self, client: Client, ada: Any) -> None:
         client.force_login(ada)
-        known = client.get(ROOM).context["page"]
-        there = {"room": "general", "socket": "/ws/chat/"}
-        assert stranger == {"guest": True, "name": None, **there}
-        assert known == {"guest": False, "name": f"User {ada.pk}", **there}
+        answer = client.get(ROOM)
+        told = Page(answer.content.decode()).told["headgate-chat"]
+        assert told["guest"] is False
+        assert "csrftoken" in answer.cookies
+        found = told["descriptor"]
+        assert found["rooms"] == ["general"]
+        assert found["url"] == "ws://testserver/ws/chat/"
+        redeem = async_to_sync(redeem_ticket)
+        assert redeem(found["ticket"], origin="http://testserver").user == ada
+
+    def test_the_list_of_rooms_can_make_the_connection_too(
+        self, client: Client, ada: Any, settings: Any
+    ) -> None:
+        settings.CSRF_USE_SESSIONS = True
+        client.force_login(ada)
+        told = page_of(client, ROOM).told
+        in_list, in_chat = (
+            told[element]["csrf"] for element in ("headgate-rooms", "headgate-chat")
+        )
+        assert in_list["header"] == in_chat["header"] == "X-CSRFToken"
+        for csrf in (in_list, in_chat):
+            checked = Client(enforce_csrf_checks=True)
+            checked.cookies = client.cookies
+            answer = checked.post(
+                "/api/v1/connect",
+                "{}",
+                "application/json",
+                headers={csrf["header"]: csrf["token"]},
+            )
+            assert answer.status_code == 200
+
+    @pytest.mark.parametrize("signed_in", [False, True])
+    def test_nobody_keeps_a_page_with_a_ticket(
+        self, client: Client, ada: Any, guests: None, *, signed_in: bool
+    ) -> None:
+        if signed_in:
+            client.force_login(ada)
+        kept = set(client.get(ROOM)["Cache-Control"].split(", "))
+        assert kept == {"private", "no-store" if signed_in else "no-cache"}
+
+    def test_whom_the_projects_authenticators_refuse_connects_by_themselves(
+        self, client: Client, ada: Any, settings: Any
+    ) -> None:
+        settings.HEADGATE = {"AUTHENTICATORS": [TOKENS]}
+        client.force_login(ada)
+        answer = client.get(ROOM, headers={"authorization": "Token wrong"})
+        assert answer.status_code == 200
+        assert "descriptor" not in Page(answer.content.decode()).told["headgate-chat"]

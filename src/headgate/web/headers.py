@@ -8,6 +8,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
+from headgate.chat.profiles import has_profiles
+
 __all__ = ["guarded"]
 
 View = Callable[..., HttpResponseBase]
@@ -42,13 +44,16 @@ def _policy(host: str) -> str:
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            "img-src 'self'",
+            # The project says where people's pictures are.
+            "img-src 'self' https:" if has_profiles() else "img-src 'self'",
             # Not every browser counts WebSockets to the own host as 'self'.
             f"connect-src 'self' ws://{host} wss://{host}",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
-            # The script sets text as text only; this turns a slip into an error.
+            # The script sets text as text only; this turns a slip into an error, and
+            # leaves it no way to call a string trusted.
             "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
         ],
     )

@@ -1,0 +1,3 @@
+"""The template tags of the page."""
+
+from __future__ import annotations
