@@ -20,7 +20,7 @@ class Wire:
         self.crowd = Crowd(self.listener.getsockname()[1], dialect)
         self.client = self.crowd.begin()
         self.end, _ = self.listener.accept()
-        self.end.settimeout(5)
+        self.end.settimeout(30)
         self.numbers: list[int] = []
         self.crowd.on_numbers = lambda _client, found: self.numbers.extend(found)
 

@@ -1,0 +1,1 @@
+"""The same calls by task queues: Celery on Redis, procrastinate on PostgreSQL."""
