@@ -12,10 +12,12 @@ from typing import NoReturn, Protocol
 
 import pytest
 
+from tests.file_order import longest_first
 from tests.postgres import VARIABLE, fresh_database, postgres, postgres_programs
 from tests.redis_server import RedisServer, redis_program
 from tests.redis_server import redis_server as running_redis
 from tests.servers import HeadgateServer
+from tests.steady import SteadyClock
 
 
 class Serve(Protocol):
@@ -34,6 +36,15 @@ class Serve(Protocol):
         that of the tests, in which nothing is limited. With `database_url`, the
         server has a database of its own, made for it on that PostgreSQL.
         """
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-django has put its tests in order
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Where processes share the files, have the longest begin first."""
+    if hasattr(config, "workerinput"):
+        items[:] = longest_first(items)
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +128,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def steady() -> Iterator[SteadyClock]:
+    """A clock for what is promised in seconds, on a machine that may stand still."""
+    with SteadyClock() as clock:
+        yield clock
 
 
 @pytest.fixture(scope="session")

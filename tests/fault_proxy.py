@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Self
 
+from tests.accepting import stop_accepting
+
 __all__ = ["FaultProxy", "Faults", "is_message_push"]
 
 TEXT, CLOSE = 0x1, 0x8
@@ -131,7 +133,7 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_accepting(self._server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -29,13 +29,14 @@ from tests.processes import spawn, stop
 
 __all__ = ["fresh_database", "postgres", "postgres_programs"]
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 VARIABLE = "HEADGATE_TEST_DATABASE"
 
 # What is lost with the machine's power may be lost here; a killed process loses
 # nothing all the same. Every server under test has several connections.
-_SETTINGS = ("fsync=off", "max_connections=200", "unix_socket_directories=")
+_SETTINGS = ("max_connections=200", "unix_socket_directories=")
+_NOT_DURABLE = "fsync=off"
 
 
 def postgres_programs() -> Path | None:
@@ -49,8 +50,10 @@ def postgres_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
+def postgres(*, durable: bool = False) -> Iterator[str]:
     """Run a PostgreSQL and give the URL of its database `postgres`.
+
+    What is `durable` survives a loss of power, too, and takes its time.
 
     Raises:
         FileNotFoundError: When PostgreSQL is not installed.
@@ -64,7 +67,8 @@ def postgres() -> Iterator[str]:
     try:
         data, password = folder / "data", secrets.token_hex(16)
         _initialise(programs, folder, data, password)
-        server, port = _start(programs, folder, data)
+        settings = _SETTINGS if durable else (*_SETTINGS, _NOT_DURABLE)
+        server, port = _start(programs, folder, data, settings)
         yield f"postgres://headgate:{password}@127.0.0.1:{port}/postgres"
     finally:
         if server is not None:
@@ -129,12 +133,13 @@ def _start(
     programs: Path,
     folder: Path,
     data: Path,
+    settings: Sequence[str],
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server; a port that somebody takes in between is chosen anew."""
     log = folder / "log"
     for _ in range(5):
         port = _free_port()
-        options = [*_SETTINGS, "listen_addresses=127.0.0.1", f"port={port}"]
+        options = [*settings, "listen_addresses=127.0.0.1", f"port={port}"]
         arguments = [f"-c{option}" for option in options]
         with log.open("wb") as output:
             server = spawn(

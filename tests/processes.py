@@ -1,8 +1,7 @@
 """Processes that the tests start: ended by id, and never left behind.
 
-A test over its time limit ends pytest at once, with no clearing up; whoever kills it
-does the same. So one small process watches: when pytest is gone, it ends what is
-still there.
+Whoever kills pytest ends it at once, with no clearing up. So one small process watches:
+when pytest is gone, it ends what is still there.
 """
 
 from __future__ import annotations

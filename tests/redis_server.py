@@ -22,8 +22,8 @@ from tests.processes import spawn, stop
 
 __all__ = ["RedisServer", "redis_program", "redis_server"]
 
-START_SECONDS = 20.0
-STOP_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
 
 
 def redis_program() -> str | None:

@@ -19,8 +19,8 @@ from tests.processes import spawn, stop
 
 __all__ = ["LISTENING", "HeadgateServer", "run_headgate"]
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0  # the server gives connections 10 s to end
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0  # the server gives connections 10 s to end
 LISTENING = "Headgate listening on "
 
 # Limits have tests of their own, which set this otherwise.
@@ -154,7 +154,7 @@ class HeadgateServer:
 def run_headgate(
     *arguments: object,
     given: str = "",
-    limit_seconds: float = 30.0,
+    limit_seconds: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that ends by itself, `given` on its stdin."""
     return subprocess.run(

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "headgate.chat",
+    "headgate.outbound",
     "headgate.web",
     "knox",
     "ninja",

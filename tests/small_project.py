@@ -229,7 +229,7 @@ class SmallProject:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=100,
             cwd=self.folder,
             env=self.environment,
         )

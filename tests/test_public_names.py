@@ -12,17 +12,24 @@ import pytest
 import headgate
 
 PUBLIC = {
+    "GiveUp",
     "NotSent",
     "Profile",
     "Reject",
+    "TryAgain",
     "__version__",
+    "absent",
     "access_changed",
     "adescriptor",
     "aroom_for",
     "asend_message",
+    "bot",
+    "bots",
     "connects",
     "descriptor",
+    "make_bot",
     "on",
+    "open_message",
     "room_for",
     "send_message",
 }

@@ -20,8 +20,8 @@ __all__ = ["PORT", "Program", "commands_of", "run"]
 
 ROOT = Path(__file__).parents[2]
 PORT = "8000"  # in the documentation
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 
 
 def commands_of(page: str) -> list[str]:

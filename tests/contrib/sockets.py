@@ -11,7 +11,7 @@ from headgate.contrib.asgi_types import Application, Message, Receive, Scope, Se
 
 __all__ = ["Answer", "Socket", "echo", "request", "settled", "ws_scope"]
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 30.0
 
 
 def ws_scope(address: str = "192.0.2.7", **more: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from headgate.limits import Limiter
 from tests.contrib import consumers
 from tests.contrib.consumers import KINDS, AsyncEcho, AsyncJsonEcho, Echo, JsonEcho
 
-LIMIT_SECONDS = 10
+LIMIT_SECONDS = 30
 
 
 @pytest.fixture(autouse=True)

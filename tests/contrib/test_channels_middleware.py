@@ -20,7 +20,7 @@ from tests.contrib import consumers
 from tests.contrib.consumers import KINDS, AsyncEcho
 
 PATH = "/ws/chat/7/"
-LIMIT_SECONDS = 10
+LIMIT_SECONDS = 30
 
 
 @pytest.fixture(autouse=True)

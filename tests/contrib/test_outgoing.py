@@ -33,7 +33,7 @@ class Wire:
 
     async def count(self, number: int) -> None:
         """Wait until so many frames have come."""
-        async with asyncio.timeout(10), self._got:
+        async with asyncio.timeout(30), self._got:
             await self._got.wait_for(lambda: len(self.sent) >= number)
 
     async def send(self, message: Message) -> None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "uvicorn": f"uvicorn {APPLICATION} --port 8000",
     "daphne": f"daphne --port 8000 {APPLICATION}",
 }
-LIMIT_SECONDS = 15.0
+LIMIT_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

@@ -30,7 +30,7 @@ def sign_in(server: HeadgateServer, name: str) -> str:
         urllib.request.HTTPCookieProcessor(cookies),
     )
     form_url = f"{server.url}/admin/login/"
-    with browser.open(form_url, timeout=15):
+    with browser.open(form_url, timeout=30):
         pass  # the form's cookie is what matters
     form = {
         "username": name,
@@ -38,7 +38,7 @@ def sign_in(server: HeadgateServer, name: str) -> str:
         "csrfmiddlewaretoken": _value(cookies, "csrftoken"),
         "next": "/healthz",
     }
-    with browser.open(form_url, urllib.parse.urlencode(form).encode(), timeout=15):
+    with browser.open(form_url, urllib.parse.urlencode(form).encode(), timeout=30):
         pass
     return f"sessionid={_value(cookies, 'sessionid')}"
 

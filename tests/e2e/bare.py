@@ -14,7 +14,7 @@ from websockets.typing import Origin, Subprotocol
 
 __all__ = ["LIMIT_SECONDS", "Bare", "plain", "v1", "welcomed"]
 
-LIMIT_SECONDS = 15.0  # for anything that a working server does at once
+LIMIT_SECONDS = 30.0  # for anything that a working server does at once
 
 
 class Bare:

@@ -17,7 +17,7 @@ from tests.servers import HeadgateServer
 
 __all__ = ["Browser"]
 
-LIMIT_SECONDS = 15.0
+LIMIT_SECONDS = 30.0
 
 
 class Browser:

@@ -161,7 +161,9 @@ class Crowd:
 async def log_of(server: HeadgateServer, room: str) -> list[tuple[int, str]]:
     """Return a room's messages as they stand in the log, over HTTP."""
     found: list[tuple[int, str]] = []
-    async with httpx.AsyncClient(trust_env=False, base_url=server.url) as http:
+    async with httpx.AsyncClient(
+        trust_env=False, base_url=server.url, timeout=30
+    ) as http:
         while True:
             after = found[-1][0] if found else 0
             answer = await http.get(

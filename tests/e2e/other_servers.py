@@ -28,8 +28,8 @@ __all__ = ["KINDS", "Kind", "OtherServer", "Site", "make_site"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 PORT = "8000"  # in the documentation
 
 

@@ -29,8 +29,8 @@ __all__ = ["Shop"]
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "examples/embed"
-START_SECONDS = 40.0
-STOP_SECONDS = 20.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 
 
 class Shop:
@@ -84,7 +84,7 @@ class Shop:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr

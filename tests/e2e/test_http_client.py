@@ -21,7 +21,7 @@ from headgate.client import Client, ClosedByServer
 from headgate.protocol.pushes import Message
 from tests.small_project import ProjectServer, SmallProject
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 30.0
 PASSWORD = "correct horse battery staple"
 PAGE = Path(__file__).parents[2] / "docs/how-to/python-client.md"
 HEADGATE = Path(sys.executable).with_name("headgate")
@@ -361,7 +361,7 @@ async def test_a_descriptor_in_a_body(shop: Shop) -> None:
         body = {"rooms": ["order-7", "order-8"]}
         answer = await client.http.post("/api/v1/connect", json=body)
         assert answer.status_code == 200, answer.text
-        await client.connect(answer.json())
+        await client.attach(answer.json())
         await is_in_room(client, url, 7)
         await is_in_room(client, url, 8)
 

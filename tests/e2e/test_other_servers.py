@@ -224,9 +224,12 @@ async def test_slow_readers_cost_little_and_miss_nothing(server: OtherServer) ->
                 for _ in range(readers)
             ]
             before = server.memory_bytes()
+            seqs = []
             for _ in range(count // 50):
                 sends = [ada.send("slow", text) for _ in range(50)]
                 await asyncio.gather(*sends)
+                # Who takes nothing at all for ten seconds is cut off.
+                seqs.append(json.loads(await slow[0].recv())["seq"])
             # The last one is with everybody who reads.
             async with asyncio.timeout(LIMIT_SECONDS):
                 while getattr(await anext(ada), "seq", 0) < 50 + count:
@@ -237,7 +240,6 @@ async def test_slow_readers_cost_little_and_miss_nothing(server: OtherServer) ->
             else:
                 assert grown > 55 * MEGABYTE  # should it wait one day, tell everybody
 
-            seqs = []
             async with asyncio.timeout(LIMIT_SECONDS):
                 while len(seqs) < count:
                     seqs.append(json.loads(await slow[0].recv())["seq"])

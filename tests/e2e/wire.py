@@ -13,6 +13,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from tests.accepting import stop_accepting
+
 __all__ = ["Wire", "wire"]
 
 
@@ -84,4 +86,4 @@ async def wire(url: str) -> AsyncIterator[Wire]:
         yield cable
     finally:
         cable.cut()
-        server.close()
+        await stop_accepting(server)

@@ -11,7 +11,7 @@ from headgate.relay import Relay
 
 __all__ = ["Ears", "Open", "eventually", "linked"]
 
-LONGEST_SECONDS = 20.0  # for what takes milliseconds on a machine that has time
+LONGEST_SECONDS = 30.0  # for what takes milliseconds on a machine that has time
 
 
 class Ears:

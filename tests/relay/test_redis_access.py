@@ -12,6 +12,7 @@ import pytest
 from headgate.relay import open_relay
 from headgate.relay.redis import RedisRelay
 from headgate.relay.redis.failures import ServerRefused, reason
+from tests.accepting import stop_accepting
 from tests.redis_server import RedisServer
 from tests.relay.ears import Ears, eventually, linked
 
@@ -82,7 +83,7 @@ async def quoting_port() -> AsyncIterator[int]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
-    server.close()
+    await stop_accepting(server)
     await server.wait_closed()
 
 

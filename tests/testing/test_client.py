@@ -147,7 +147,7 @@ class Scenes:
 
             async with ChatClient(self.ada, "general") as ada:
                 await ada.send("general", "hi")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     assert await told.get() == ("hi", 1)
 
     async def test_guests_have_a_name(self) -> None:

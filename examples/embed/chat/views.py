@@ -1,9 +1,11 @@
-"""The shop's API: each order has a room, and an answer about it connects the caller."""
+"""The shop's orders: each has a room, on its page, and in the API."""
 
 from __future__ import annotations
 
 from django.contrib.auth import get_user_model
-from django.shortcuts import get_object_or_404
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,6 +13,14 @@ from rest_framework.response import Response
 import headgate
 from chat.models import Order
 from chat.tasks import tell_shipped
+
+
+@login_required
+def order_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show an order, and the chat about it."""
+    order = _visible(request, pk)
+    context = {"order": order, "room": f"order-{order.pk}"}
+    return render(request, "chat/order.html", context)
 
 
 @api_view(["POST"])
@@ -40,7 +50,7 @@ def shipped(request: Request, pk: int) -> Response:
     return Response(status=202)
 
 
-def _visible(request: Request, pk: int) -> Order:
+def _visible(request: Request | HttpRequest, pk: int) -> Order:
     orders = Order.objects.all()
     if not request.user.is_staff:
         orders = orders.filter(customer=request.user)

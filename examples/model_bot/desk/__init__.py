@@ -1,0 +1,1 @@
+"""A project with a chat, in which a language model answers."""
