@@ -8,8 +8,9 @@ ARGS =
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint replay bench bench-limiter bench-flood
+.PHONY: help setup run test soak lint screenshots replay bench bench-limiter bench-flood
 .PHONY: bench-delivery bench-fanout bench-idle bench-connect bench-stalled bench-storm
+.PHONY: bench-outbound
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,6 +32,10 @@ soak: ## try the HTTP API and delivery ten times as long, and drain 1,000 client
 lint: ## check the sources without running a test
 	@scripts/setup all
 	@exec scripts/lint
+
+screenshots: ## take the pictures of the page that the documentation shows
+	@scripts/setup all
+	@exec scripts/screenshots
 
 replay: ## play a real stream's traffic through a server and fail if anything is lost (WATCHERS=)
 	@scripts/setup all
@@ -65,3 +70,6 @@ bench-stalled: ## measure what watchers who never read cost the others (ARGS=)
 
 bench-storm: ## measure 5,000 who come back at once after a restart (ARGS=)
 	@exec scripts/bench storm $(ARGS)
+
+bench-outbound: ## measure calls of a service, beside procrastinate and Celery (ARGS=)
+	@exec scripts/bench outbound $(ARGS)
