@@ -28,7 +28,7 @@ OPTIONS = {
     "storm": ["--connections", "10", "--behind", "5"],
     "quiet": ["--watchers", "10", "--seconds", "0.5"],
 }
-RUN_SECONDS = 50.0
+RUN_SECONDS = 200.0
 Run = Callable[[str], dict[str, Any]]
 
 

@@ -77,7 +77,7 @@ async def processes_fixture(redis_server: RedisServer) -> AsyncIterator[Processe
 async def taken_at_last(process: LeasedPlaces, place: Place, cap: int) -> int:
     """Take a place as soon as there is one; return how often there was none."""
     refused = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await process.take(place, cap):
             refused += 1
             await asyncio.sleep(0.01)

@@ -37,7 +37,7 @@ __all__ = [
     "talk_fixture",
 ]
 
-SECONDS = 10.0  # to wait for what must come
+SECONDS = 60.0  # to wait for what must come
 V1 = "headgate.v1"
 ORIGIN = "http://testserver"
 

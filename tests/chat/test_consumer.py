@@ -34,7 +34,7 @@ pytestmark = [
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - no event tells all of these
             await asyncio.sleep(0.001)
 

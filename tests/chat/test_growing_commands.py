@@ -270,7 +270,7 @@ async def test_it_is_saved_while_it_grows(talk: Talkers, ada: User) -> None:
     seq = await begin(writer)
     await append(writer, seq, 0, "so far")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # Nobody tells of a save.
         while (await in_thread(row, seq)).text != "so far":  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -163,7 +163,7 @@ async def test_who_begins_to_watch_in_the_middle_has_no_hole(
     """What was saved before is read, and what comes by the relay is added."""
     writer = await elsewhere()
     writer.write("saved ")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # Nobody tells of a save.
         while await in_thread(text_of, writer.seq) != "saved ":  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -219,7 +219,7 @@ async def test_hooks(
 
     await talker.ask("send", room="order-7", text="Where is it?")
     await talk.end(talker)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "gone who=" not in caplog.text or "order talked about" not in caplog.text:  # noqa: ASYNC110 - lines of a log
             await asyncio.sleep(0.01)
     assert "order talked about room=order-7 seq=1" in caplog.text

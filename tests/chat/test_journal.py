@@ -246,7 +246,7 @@ async def test_a_transaction_beside_a_journal_at_full_load_gets_in(
     for _ in range(500):
         more()
     for n in range(5):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             await in_thread(send_message, room, ada, f"by hand {n}")
     ended = True
 

@@ -479,7 +479,7 @@ def node_connections() -> Any:
 
 async def until(condition: Any) -> None:
     """Let the loop run until something holds that another thread brings about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 

@@ -41,7 +41,7 @@ from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     talk_fixture,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(360)]
 
 # --- the rules --------------------------------------------------------------------
 

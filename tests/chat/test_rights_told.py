@@ -154,8 +154,8 @@ async def test_whoever_becomes_a_moderator_is_told(
         "moderates": True,
     }
     assert lost == {"push": "room", "room": "general", "slow_mode_ms": 0}
-    pushes = [each["push"] for each in await other.all()]
-    assert pushes == ["membership"] * 3
+    pushes = [*await other.until("general", 4), *await other.all()]
+    assert [each["push"] for each in pushes] == ["membership"] * 3
 
 
 async def test_in_slow_mode_all_of_it_is_told(

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 talk = talk_fixture
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 def asked(chat: Engine, look: Look, who: Actor | None = None) -> asyncio.Future[Any]:

@@ -88,7 +88,7 @@ async def read_all(watched: Watched, streams: dict[str, list[Any]]) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_the_end_state_is_the_log(seed: int) -> None:
-    async with asyncio.timeout(20), ModelServer() as server:
+    async with asyncio.timeout(60), ModelServer() as server:
         chaos = Chaos(server, seed)
         if seed % 2:
             server.limited = LimitedServer(

@@ -49,7 +49,7 @@ class Log:
 
 
 async def mend(room: Room, log: Log, inbox: Inbox[Any]) -> list[Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await catch_up(room, inbox, log.page)
         return [await inbox.get() for _ in range(len(inbox))]
 
@@ -216,7 +216,7 @@ def test_whatever_happens_to_pushes_the_stream_is_the_log(
             room.take(Gap(room="a", from_=head, to=head), fits=True)
             await catch_up(room, inbox, log.page)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             feeding = asyncio.ensure_future(feed())
             while len(read) < head - start:
                 read.append((await inbox.get()).seq)

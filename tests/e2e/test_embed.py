@@ -20,7 +20,7 @@ from headgate.protocol.pushes import Message
 from tests.e2e.shop import Shop
 from tests.steady import SteadyClock
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("needs_nginx")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("needs_nginx")]
 
 ACCOUNTS = """
 from accounts.models import User
@@ -90,7 +90,7 @@ async def new_order(shop: Shop, headers: dict[str, str]) -> int:
 
 async def heard(client: Client, text: str) -> Message:
     """Return the message with a text, once it comes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for push in client:
             if isinstance(push, Message) and push.text == text:
                 return push
@@ -208,7 +208,7 @@ async def test_the_stream_passes_nginx_as_it_comes(
     ):
         assert stream.status_code == 200
         lines = stream.aiter_lines()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for line in lines:
                 if line == "event: welcome":
                     break

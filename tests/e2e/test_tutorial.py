@@ -31,7 +31,7 @@ STEP = re.compile(
 ADDRESS = "http://127.0.0.1:8000"
 SERVE = "python manage.py headgate serve"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def steps() -> list[tuple[str, str]]:

@@ -57,7 +57,7 @@ class Load:
             await bare.say(cmd="send", id=said["reply"], room=room, text=text)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(720)
 async def test_project_code_writes_beside_full_load(
     serve: Serve,
     steady: SteadyClock,

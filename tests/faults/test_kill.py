@@ -32,7 +32,7 @@ OTHERS = (
 )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(720)
 async def test_kill_the_server(serve: Serve, database_url: str | None) -> None:
     server = serve("--guests", "--demo", database_url=database_url)
     dice = random.Random(4)
@@ -95,7 +95,7 @@ def answers(url: str) -> bool:
     return True
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(720)
 async def test_kill_postgresql(
     own_postgres_url: str, serve: Serve, steady: SteadyClock
 ) -> None:

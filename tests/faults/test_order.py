@@ -125,7 +125,7 @@ async def listen(bare: Bare, seen: dict[str, dict[int, str]]) -> None:
         seen[push["room"]][push["seq"]] = push["text"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(720)
 async def test_gapless_and_in_commit_order(
     serve: Serve,
     database_url: str | None,

@@ -179,7 +179,7 @@ def agreeing(redis_server: RedisServer) -> Iterator[TimedRedis]:
     store.close()
 
 
-@pytest.mark.timeout(300)  # a failure is made smaller before it is told
+@pytest.mark.timeout(900)  # a failure is made smaller before it is told
 @pytest.mark.parametrize("kind", [_Agree, _WithTheModel, _ClockGoesBack, _Reserves])
 def test_p15_memory_redis_and_the_model_agree(
     agreeing: TimedRedis, kind: type[_Agree]

@@ -35,7 +35,7 @@ def npm(tmp_path: Path) -> Npm:
     def run(
         *arguments: str,
         environment: Mapping[str, str] | None = None,
-        limit_seconds: float = 250.0,
+        limit_seconds: float = 800.0,
     ) -> None:
         """Run it; what does not end in time, or not well, fails the test."""
         with said.open("wb") as output:

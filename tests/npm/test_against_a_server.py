@@ -14,7 +14,7 @@ from tests.npm.conftest import Npm
 HEADGATE = Path(sys.executable).with_name("headgate")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_talks_to_a_server(npm: Npm, serve: Serve, tmp_path: Path) -> None:
     free = serve("--guests", "--demo")
     on = {"HEADGATE_THROTTLING_ENABLED": "yes"}
@@ -28,7 +28,7 @@ def test_it_talks_to_a_server(npm: Npm, serve: Serve, tmp_path: Path) -> None:
             "HEADGATE_LIMITED_URL": limited.url,
             "HEADGATE_SERVE": str(HEADGATE),
         },
-        limit_seconds=250,
+        limit_seconds=800,
     )
     told = json.loads(report.read_text(encoding="utf-8"))
     # Without a server these tests leave themselves out: here none may.

@@ -20,7 +20,7 @@ from tests.outbound.receiver import Receiver
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 HANGING = 300
-SECONDS = 50.0
+SECONDS = 100.0
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def receive(tmp_path: Path, secret: str) -> Iterator[Callable[[str], Running]]:
         stop(each.process, signal.SIGKILL, limit_seconds=10)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize("language", ["python", "js"])
 def test_a_receiver_of_the_page_takes_what_is_signed_once(
     serve: Serve, receive: Callable[[str], Running], language: str, secret: str

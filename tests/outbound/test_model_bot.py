@@ -109,7 +109,7 @@ async def messages_of(site: Program, room: str) -> list[dict[str, Any]]:
                 return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(450)
 async def test_every_question_is_answered_once_or_cut(
     folder: Path, site: Program, service: Program
 ) -> None:

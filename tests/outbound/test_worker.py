@@ -27,7 +27,7 @@ from tests.outbound.owed_calls import ScriptedSender, done, failed, make, say
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
-SECONDS = 15.0  # until a test gives up waiting
+SECONDS = 60.0  # until a test gives up waiting
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from tests.small_project import ProjectServer, SmallProject
 
 ROOT = Path(__file__).parents[2]
 STATIC = "headgate/web/static/headgate_web"
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 600
 
 _HASHED_FILES = """
 MIDDLEWARE.insert(0, "whitenoise.middleware.WhiteNoiseMiddleware")

@@ -127,7 +127,7 @@ async def turns(count: int) -> None:
 
 async def read_all(wire: Wire) -> None:
     """Wait until all that came was read, the rests included."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await wire.transport.reading.wait()
 
 

@@ -102,7 +102,7 @@ def scraped(worker: Worker) -> Scrape:
     return Scrape(answer.text)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(540)
 def test_a_worker_shows_what_it_measures_and_is_kept_by_nothing_that_hangs(
     bots: SmallProject, worker: Worker
 ) -> None:

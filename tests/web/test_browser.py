@@ -37,7 +37,7 @@ def seeded(folder: Path) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     ).stdout
 
 
@@ -53,7 +53,7 @@ def servers_of(folder: Path) -> dict[str, HeadgateServer]:
     return servers
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_in_the_browser(tmp_path: Path) -> None:
     node_programs()
     sessions = seeded(tmp_path / "data")

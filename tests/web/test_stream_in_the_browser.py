@@ -24,7 +24,7 @@ def example() -> str:
     return found[1]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_in_the_browser(tmp_path: Path) -> None:
     node_programs()
     said, script = tmp_path / "node.out", tmp_path / "example.js"

@@ -21,9 +21,9 @@ from tests.servers import HeadgateServer
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 SOAK = "HEADGATE_SOAK" in os.environ
-EXAMPLES = 600 if SOAK else 60  # for each operation
+EXAMPLES = 300 if SOAK else 30  # for each operation
 PHASES = "examples,coverage,fuzzing" + (",stateful" if SOAK else "")
-LIMIT_SECONDS = 3600 if SOAK else 240
+LIMIT_SECONDS = 3600 if SOAK else 900
 
 
 def hold_to_its_description(

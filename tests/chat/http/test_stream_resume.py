@@ -118,7 +118,7 @@ class Patron:
         """Take what comes until all rooms are read to their heads."""
         assert self.reader is not None
         self.reader.reads.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             self.take()
             while any(self.places[room] < head for room, head in heads.items()):
                 await self.reader.event()
