@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -10,8 +11,9 @@ from headgate.live.frames import Frame
 from headgate.live.meters import Meters
 from headgate.live.scheduler import Scheduler
 from headgate.live.stalls import (
+    CUTS_AT_ONCE,
+    CUTS_PAUSE_SECONDS,
     LOOK_SECONDS,
-    MOST_CUTS,
     SILENT_SECONDS,
     STALL_SECONDS,
     Stalls,
@@ -171,12 +173,47 @@ async def test_after_closing_nobody_is_looked_at(
     assert caplog.text == ""
 
 
-async def test_many_are_cut_off_some_in_each_look(watched: Watched) -> None:
+async def test_many_are_cut_off_some_at_a_time(watched: Watched) -> None:
     """Those who read would wait for the end of all of them."""
-    for _ in range(MOST_CUTS + 20):
+    for _ in range(100):
         say(watched.add(0)[0])
-    await asyncio.sleep(STALL_SECONDS + LOOK_SECONDS + 0.5)
-    assert watched.meters.stalled == MOST_CUTS
+    await asyncio.sleep(STALL_SECONDS)
+    cuts = [0]
+    while cuts[-1] < 100:
+        await asyncio.sleep(CUTS_PAUSE_SECONDS / 2)
+        cuts.append(watched.meters.stalled)
 
-    await asyncio.sleep(LOOK_SECONDS)
-    assert watched.meters.stalled == MOST_CUTS + 20
+    assert max(now - before for before, now in pairwise(cuts)) == CUTS_AT_ONCE
+    # The first within two looks, and the others without more between them.
+    took = (len(cuts) - cuts.count(0)) * CUTS_PAUSE_SECONDS / 2
+    assert took <= 100 / CUTS_AT_ONCE * CUTS_PAUSE_SECONDS
+    assert (cuts.count(0) - 2) * CUTS_PAUSE_SECONDS / 2 <= 2 * LOOK_SECONDS
+
+
+async def test_who_gets_on_before_their_turn_is_not_cut_off(watched: Watched) -> None:
+    those = [watched.add(0) for _ in range(CUTS_AT_ONCE + 1)]
+    for each, _ in those:
+        say(each, 2)
+    while not watched.meters.stalled:
+        await asyncio.sleep(CUTS_PAUSE_SECONDS / 10)
+    (sink,) = (sink for _, sink in those if not sink.aborted)
+    sink.allow(1)
+    await asyncio.sleep(LOOK_SECONDS * 3)
+
+    assert watched.meters.stalled == CUTS_AT_ONCE
+    assert not sink.aborted
+
+
+async def test_who_is_heard_before_their_turn_is_not_cut_off(watched: Watched) -> None:
+    those = [watched.add(None) for _ in range(CUTS_AT_ONCE + 1)]
+    loop = asyncio.get_running_loop()
+    for each, _ in those:
+        each.heard_at = loop.time()
+    while not watched.meters.silent:
+        await asyncio.sleep(CUTS_PAUSE_SECONDS / 10)
+    (left,) = (each for each, sink in those if not sink.aborted)
+    left.heard_at = loop.time()
+    await asyncio.sleep(LOOK_SECONDS * 3)
+
+    assert watched.meters.silent == CUTS_AT_ONCE
+    assert not left.closed
