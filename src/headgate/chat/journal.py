@@ -60,6 +60,8 @@ WAIT_BOUNDS_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 Answer = Callable[[Verdict], None]
 
+_WITH_TEXT = (Draft, Change, Grown, Ended)
+
 
 class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of ours
     """As much waits for the database as may; come back in `retry_after_ms`."""
@@ -341,6 +343,8 @@ class Journal:
 
 def _takes_text_out(entry: Entry) -> bool:
     """Return whether a text that was saved is to be gone."""
+    if isinstance(entry, Draft):  # as most are
+        return False
     if isinstance(entry, Ended):
         return entry.replaces and not entry.text
     return isinstance(entry, Change) and entry.text is None
@@ -348,6 +352,5 @@ def _takes_text_out(entry: Entry) -> bool:
 
 def _size(entry: Entry) -> int:
     """Return about what an entry weighs, in bytes."""
-    written = Draft | Change | Grown | Ended
-    text = entry.text if isinstance(entry, written) else None
+    text = entry.text if isinstance(entry, _WITH_TEXT) else None
     return len(text or "") + 500

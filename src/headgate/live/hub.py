@@ -189,9 +189,9 @@ class Hub:
 
     def _bound_tails(self, room: HubRoom) -> None:
         """Keep all tails together below their bound: forget those of quiet rooms."""
-        self._tails_bytes -= self._tails.pop(room.room_id, 0)
-        self._tails[room.room_id] = room.tail.memory_bytes
-        self._tails_bytes += room.tail.memory_bytes
+        taken = room.tail.memory_bytes
+        self._tails_bytes += taken - self._tails.pop(room.room_id, 0)
+        self._tails[room.room_id] = taken
         while self._tails_bytes > TAILS_MAX_BYTES and len(self._tails) > 1:
             room_id, size_bytes = self._tails.popitem(last=False)
             self._tails_bytes -= size_bytes
