@@ -65,16 +65,17 @@ class Dialect:
     alive: tuple[bytes, bytes] | None = field(default=None)
 
 
-def back_to_headgate(opening: bytes) -> bytes:
+def back_to_headgate(opening: bytes, *, read: int = 0) -> bytes:
     """Return what a guest says who comes back to the room as a welcome told of it.
 
-    `opening` is what they read when they were let in before.
+    `opening` is what they read when they were let in before, and `read` how many
+    messages after it.
     """
     found = _WELCOME.search(opening)
     if found is None:
         raise ConnectionError(f"no welcome in {opening[-300:]!r}")
     guest, head, epoch = (part.decode() for part in found.groups())
-    place = {"seq": int(head), "epoch": epoch}
+    place = {"seq": int(head) + read, "epoch": epoch}
     hello = {"cmd": "hello", "guest": guest, "resume": {ROOM: place}}
     return masked(json.dumps(hello).encode())
 
