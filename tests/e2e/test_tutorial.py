@@ -50,6 +50,8 @@ class Reader:
             for name, value in os.environ.items()
             if name not in {"DJANGO_SETTINGS_MODULE", "VIRTUAL_ENV", "PYTHONPATH"}
         }
+        # What is used is compiled then; all that is installed would take a minute.
+        self.environment["PIP_NO_COMPILE"] = "1"
 
     def run(self, block: str) -> str:
         """Run shell commands in one shell that stays where it was."""

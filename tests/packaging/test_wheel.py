@@ -70,6 +70,7 @@ def empty_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin/python"
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install"]
+    pip += ["--no-compile"]  # what is used is compiled then
     installed(*pip, "--only-binary", ":all:", f"{wheel}[server]")
     return python
 
