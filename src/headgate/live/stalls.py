@@ -24,8 +24,8 @@ STALL_SECONDS = 10.0  # without progress, then a connection is aborted
 # For which nothing was heard of a client that sends heartbeats: two of its intervals.
 SILENT_SECONDS = 2 * HEARTBEAT_SECONDS
 LOOK_SECONDS = 1.0  # between looks at all connections
-# Connections that are cut off at once, and until the next: each one's end costs the loop
-# some tenths of a millisecond, which those who read would wait for.
+# Connections that are cut off at once, and until the next: each one's end costs the
+# loop some tenths of a millisecond, which those who read would wait for.
 CUTS_AT_ONCE = 5
 CUTS_PAUSE_SECONDS = 0.05
 
