@@ -20,6 +20,7 @@ from tests.e2e.accounts import PASSWORD, make_account
 from tests.servers import HeadgateServer
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 SOAK = "HEADGATE_SOAK" in os.environ
 EXAMPLES = 300 if SOAK else 30  # for each operation
 PHASES = "examples,coverage,fuzzing" + (",stateful" if SOAK else "")
@@ -34,6 +35,7 @@ def hold_to_its_description(
     done = subprocess.run(
         [
             SCHEMATHESIS,
+            f"--config-file={CONFIG}",
             "--no-color",
             "run",
             f"{server.url}/api/v1/openapi.json",
