@@ -7,6 +7,8 @@ What comes after the path's last slash, or was given to `answers`, is a mode:
 
     200, 410, 500, …   that status, with a short text
     200-big            a status with a gigabyte after it; 200-drip: with a drip
+    200-crumbs         a text of 64 KiB in chunks of a byte
+    100-ever           that the answer is still to come, again and again
     429?after=5        with Retry-After, once for each `after`; 503 likewise
     hang               no answer
     drip               an answer of which a byte comes each second
@@ -40,6 +42,8 @@ __all__ = ["Received", "Receiver"]
 
 GIGABYTE = 1 << 30
 _PIECE = b"x" * 65_536
+_CRUMBS = b"1\r\nx\r\n" * 65_536 + b"0\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
 _BOMB = gzip.compress(bytes(64 << 20), 9)
 
 
@@ -260,6 +264,12 @@ class Receiver:
             await send(_head(200, length=GIGABYTE))
             while self.sent_bytes[path] < GIGABYTE:
                 await send(_PIECE)
+        elif name == "200-crumbs":
+            await send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            await send(_CRUMBS)
+        elif name == "100-ever":
+            while self.sent_bytes[path] < GIGABYTE:
+                await send(_CONTINUE)
         elif name == "reset":
             sock: socket.socket = writer.get_extra_info("socket")
             linger = struct.pack("ii", 1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -207,3 +208,22 @@ async def test_what_speaks_no_tls_is_a_failure(
     assert outcome.result == "failed"
     assert "could not be reached" in outcome.error
     assert receiver.received == []
+
+
+async def test_others_have_their_turn_while_an_answer_is_read() -> None:
+    stream = guarded_stream.GuardedStream()
+    stream.data_received(b"x" * 3 * guarded_stream.READ_BYTES)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    read = [len(await stream.read(65_536)) for _ in range(3)]
+    beside.cancel()
+
+    assert read == [guarded_stream.READ_BYTES] * 3
+    assert turns >= 3

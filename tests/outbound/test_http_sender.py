@@ -234,6 +234,29 @@ async def test_of_a_gigabyte_little_is_read(
     assert receiver.sent_bytes["/200-big"] < GIGABYTE / 50
 
 
+async def test_of_many_pieces_few_are_read(
+    sender: HttpSender, receiver: Receiver
+) -> None:
+    """Each takes its time, however little is in it: as of a gigabyte, no more."""
+    receiver.answers("hook", "200-crumbs", "200")
+    results = [
+        (await sender.send(call_of(receiver.url("hook")))).result for _ in range(2)
+    ]
+
+    assert results == ["delivered", "delivered"]
+    assert receiver.connections == 2
+
+
+async def test_an_answer_that_is_always_to_come_is_not_waited_for(
+    sender: HttpSender, receiver: Receiver
+) -> None:
+    outcome = await outcome_of(sender, receiver, "100-ever", seconds=60)
+
+    assert outcome.result == "failed"
+    assert outcome.error == "The connection broke off."
+    assert receiver.sent_bytes["/100-ever"] < GIGABYTE / 50
+
+
 async def test_nothing_is_inflated(sender: HttpSender, receiver: Receiver) -> None:
     started = time.process_time()
     outcome = await outcome_of(sender, receiver, "bomb")

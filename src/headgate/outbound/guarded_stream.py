@@ -31,6 +31,9 @@ logger = logging.getLogger("headgate.outbound")
 MAX_TRIED = 4  # addresses of one name
 CONNECT_SECONDS = 5.0  # for each of them
 MAX_UNREAD_BYTES = 64 * 1024  # kept of an answer before its sender is slowed down
+# Of one answer, with all that HTTP puts around it; and of that in one turn of the loop.
+MAX_ANSWER_BYTES = 128 * 1024
+READ_BYTES = 4096
 JOINED_BYTES = 64 * 1024  # up to which what is written waits to go as one
 
 
@@ -126,6 +129,7 @@ class GuardedStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         self._unread = bytearray()
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
+        self._answered_bytes = 0  # since something was written
         self._ended = False
         self._failure: Exception | None = None
         self._is_reading = True
@@ -184,8 +188,12 @@ class GuardedStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
                 await self._waiter
             finally:
                 self._waiter = None
-        data = bytes(self._unread[:max_bytes])
-        del self._unread[:max_bytes]
+        data = bytes(self._unread[: min(max_bytes, READ_BYTES)])
+        del self._unread[: len(data)]
+        self._answered_bytes += len(data)
+        if self._answered_bytes > MAX_ANSWER_BYTES:
+            raise httpcore2.ReadError("The answer has no end.")
+        await asyncio.sleep(0)  # what it is made of takes time to read
         if not self._is_reading and not self._ended:
             self._is_reading = True
             self._open_transport().resume_reading()
@@ -193,6 +201,7 @@ class GuardedStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - the interface of httpcore2
         """Take what is to be written; it goes out, as one, before anything is read."""
+        self._answered_bytes = 0
         self._unsent.append(buffer)
         self._unsent_bytes += len(buffer)
         if self._unsent_bytes > JOINED_BYTES:

@@ -41,6 +41,7 @@ __all__ = ["HttpSender"]
 logger = logging.getLogger("headgate.outbound")
 
 MAX_ANSWER_BYTES = 64 * 1024
+LEAST_PIECE_BYTES = 512
 LOOK_UP_AGAIN_SECONDS = 1.0
 MAX_ERROR = 300  # characters, as many as an attempt's row takes
 # With this answer a receiver says that no retry would help, as Svix has it.
@@ -204,7 +205,7 @@ async def _read(response: httpcore2.Response) -> None:
         stream = cast("AsyncIterable[bytes]", response.stream)
         async with contextlib.aclosing(cast("_Pieces", aiter(stream))) as pieces:
             async for piece in pieces:
-                left -= len(piece)
+                left -= max(len(piece), LEAST_PIECE_BYTES)  # each costs time
                 if left < 0:
                     return
     finally:
