@@ -27,6 +27,7 @@ from headgate.outbound.gates import (
     Gates,
     after_call,
     after_leases,
+    in_reach,
     opening,
     probe_ended,
 )
@@ -327,6 +328,26 @@ def test_failing_for_days_disables() -> None:
     over = ended(almost, "failed", T + FAILING_LIMIT_SECONDS)
     assert (over.enabled, over.failing_since) == (False, None)
     assert over.disabled_reason
+
+
+def test_throttling_for_days_disables_too() -> None:
+    """It is no attempt and no failure, and nothing ever arrives."""
+    gates = ended(Gates(), "throttled")
+    assert ended(gates, "delivered", T + 1).failing_since is None
+    almost = ended(gates, "throttled", T + FAILING_LIMIT_SECONDS - 1)
+    assert almost.enabled
+    over = ended(almost, "throttled", T + FAILING_LIMIT_SECONDS)
+    assert (over.enabled, over.disabled_reason) == (False, all_gates.FAILED_FOR_DAYS)
+
+
+@given(rate=rates, ahead=st.floats(0, 10**9))
+def test_no_more_is_paid_ahead_than_a_rate_takes(rate: Rate, ahead: float) -> None:
+    """After another rate, or by another clock, more may stand there."""
+    gates = in_reach(Gates(rate=rate, rate_tat=T + ahead, concurrency=10**6), T)
+    whole = rate.burst * rate.interval_us / 1e6
+    assert opening(gates, T + whole + 1e-3, leased=0).calls == rate.burst
+    used = leased(Gates(rate=rate, concurrency=10**6), calls=rate.burst)
+    assert in_reach(used, T) == used
 
 
 def test_gone_disables_and_who_enables_it_begins_anew() -> None:

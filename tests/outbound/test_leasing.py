@@ -41,6 +41,17 @@ def test_rate_and_concurrency_are_kept(room: Room, ledger: Ledger) -> None:
     assert len(ledger.turn().leased) == 1
 
 
+def test_a_rate_that_is_raised_holds_soon(room: Room, ledger: Ledger) -> None:
+    """As soon as it would have paid for a burst, and not when the old one would."""
+    made = make(rate="2/d", concurrency=100)
+    say(room, *(f"m{i}" for i in range(20)))
+    assert len(ledger.turn().leased) == 2
+    Destination.objects.filter(pk=made.pk).update(rate="10/s")
+    assert ledger.turn().leased == []
+    ledger.now += 1
+    assert len(ledger.turn().leased) == 10
+
+
 def test_a_cost_budget_is_charged_with_what_calls_report(
     room: Room, ledger: Ledger
 ) -> None:

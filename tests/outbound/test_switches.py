@@ -48,3 +48,14 @@ def test_secrets_of_two_at_once_are_both_kept() -> None:
     while switches.drop_oldest_secret(row):
         pass
     assert Destination.objects.get().secrets == [newest]
+
+
+def test_a_rest_is_no_failure() -> None:
+    """Else one failure before it, and one after it, would be days without a success."""
+    row = Destination.objects.create(name="crm")
+    Destination.objects.update(failing_since=1.0)
+    switches.pause(row)
+    switches.resume(row)
+
+    now = Destination.objects.get()
+    assert (now.paused, now.failing_since) == (False, None)

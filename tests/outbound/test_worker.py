@@ -20,8 +20,9 @@ from headgate.outbound import worker as worker_module
 from headgate.outbound.calls import Call, Outcome, Sender
 from headgate.outbound.finishing import Finished
 from headgate.outbound.ledger import turn as ledger_turn
+from headgate.outbound.ledger_thread import LedgerThread
 from headgate.outbound.models import Delivery, Destination
-from headgate.outbound.worker import Worker
+from headgate.outbound.worker import MAX_SHUT_SECONDS, Worker
 from tests.chat.talker import in_thread
 from tests.outbound.owed_calls import ScriptedSender, done, failed, make, say
 
@@ -390,3 +391,13 @@ async def test_a_connection_lost_while_purging_ends_no_worker(
         await asyncio.sleep(0.1)
         await in_thread(say, room, "one")
         await until(lambda: sender.has_sent(1))
+
+
+async def test_a_clock_that_is_set_back_keeps_nothing_shut() -> None:
+    worker, thread = Worker({}), LedgerThread("default")
+    now = time.time()
+    worker._shut_until = {1: now + 3600, 2: now + MAX_SHUT_SECONDS / 2, 3: now - 1}
+    await worker._turn(thread)
+    await thread.close()
+
+    assert worker._shut_until.keys() == {2}

@@ -86,6 +86,14 @@ class Opening:
     look_at: float = math.inf
 
 
+def in_reach(gates: Gates, now: float) -> Gates:
+    """Return the gates with no more paid ahead than by this rate and this clock."""
+    if gates.rate is None:
+        return gates
+    furthest = now + gates.rate.burst * gates.rate.interval_us / 1e6
+    return replace(gates, rate_tat=min(gates.rate_tat, furthest))
+
+
 def opening(gates: Gates, now: float, *, leased: int) -> Opening:
     """Return what may be leased, where so many calls are on their way."""
     if not gates.enabled or gates.paused:
@@ -179,6 +187,11 @@ def after_call(
     if outcome.cost > 0 and gates.cost_budget is not None:
         tat = _charged(gates.cost_budget, gates.cost_tat, now, outcome.cost)
         gates = replace(gates, cost_tat=tat)
+    if outcome.result in {"failed", "throttled"}:
+        since = now if gates.failing_since is None else gates.failing_since
+        if now - since >= FAILING_LIMIT_SECONDS:
+            return _disabled(gates, FAILED_FOR_DAYS)
+        gates = replace(gates, failing_since=since)
     if outcome.result == "throttled":
         wait = outcome.retry_after_seconds
         if wait is None:
@@ -196,11 +209,6 @@ def after_call(
             failing_since=None,
         )
     failed = outcome.result == "failed"
-    if failed:
-        since = now if gates.failing_since is None else gates.failing_since
-        if now - since >= FAILING_LIMIT_SECONDS:
-            return _disabled(gates, FAILED_FOR_DAYS)
-        gates = replace(gates, failing_since=since)
     return _breaker(gates, now, failed=failed, probe=probe, jitter=jitter)
 
 

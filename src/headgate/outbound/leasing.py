@@ -18,7 +18,13 @@ from typing import Any
 
 from headgate.outbound import due_rows
 from headgate.outbound.due_rows import DELIVERY, DueRow
-from headgate.outbound.gates import GRACE_SECONDS, Opening, after_leases, opening
+from headgate.outbound.gates import (
+    GRACE_SECONDS,
+    Opening,
+    after_leases,
+    in_reach,
+    opening,
+)
 from headgate.outbound.models import Destination
 from headgate.outbound.services import Service
 from headgate.outbound.uuid7 import uuid7
@@ -158,6 +164,7 @@ def lease(
         return leases
     counts = _leased_counts(connection, ids, now)
     for i in ids:
+        services[i].gates = in_reach(services[i].gates, now)
         open_ = opening(services[i].gates, now, leased=counts.get(i, 0))
         choice = _Choice(services[i], open_, min(open_.calls, limits[i]))
         if choice.most > 0:
@@ -214,7 +221,7 @@ def _choose(
     if choice.were_over and not choice.is_full():
         # Retries must wait; those that were not tried yet need not.
         rows = due_rows.due(
-            connection, i, now, limit, keep_late=keep_late, unkeyed=True, untried=True
+            connection, i, now, limit, keep_late=keep_late, untried=True
         )
         _join(connection, choice, rows, now)
 

@@ -38,8 +38,8 @@ def pause(destination: Destination) -> None:
 
 
 def resume(destination: Destination) -> None:
-    """Make calls again."""
-    _set(destination, paused=False)
+    """Make calls again; that none succeeded meanwhile says nothing."""
+    _set(destination, paused=False, failing_since=None)
 
 
 def disable(destination: Destination, reason: str = BY_STAFF) -> None:

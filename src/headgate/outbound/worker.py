@@ -185,7 +185,10 @@ class Worker:
         most = 1 if self._one_by_one else MAX_ENDED
         ended, self._ended = self._ended[:most], self._ended[most:]
         now = time.time()
-        self._shut_until = {i: t for i, t in self._shut_until.items() if t > now}
+        soon = now + MAX_SHUT_SECONDS  # past it only another clock could say
+        self._shut_until = {
+            i: t for i, t in self._shut_until.items() if now < t <= soon
+        }
         # As they are now: while the thread is at work, calls end.
         work = partial(self._at_the_ledger, ended, self._places.on_their_way())
         piece = asyncio.ensure_future(thread.run(work))

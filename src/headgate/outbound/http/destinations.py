@@ -159,6 +159,8 @@ def change_destination(
             text = "It was disabled by an administrator, who alone enables it."
             raise Refusal(error(Code.FORBIDDEN, text))
         switches.enable(row)
+    if wanted.paused is False and row.paused:
+        switches.resume(row)
     columns = _columns(given)
     for key, value in columns.items():
         setattr(row, key, value)
