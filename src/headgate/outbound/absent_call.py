@@ -16,7 +16,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from headgate.chat import storage
 from headgate.chat.hooks import RoomEvent, room_event
@@ -36,6 +37,8 @@ __all__ = ["NOTICE", "call_absent"]
 NOTICE = "absent"  # the event of a delivery that is a person's
 _CHUNK = 500  # people of one query
 _OF_MEMBERS = (Room.Kind.GROUP, Room.Kind.DIRECT)
+# SQLite takes the index of the keys only where its condition is there, word for word.
+_KEYED = ~Q(order_key=RawSQL("''", ())) & Q(state=RawSQL("'due'", ()))
 
 Run = Callable[..., Awaitable[None]]
 
@@ -49,7 +52,7 @@ async def call_absent(
         LogUnavailable: The database is away.
     """
     if told.event != NOTICE:
-        await storage.read(_owe_notices, handler, destination_id, told)
+        await storage.change(_owe_notices, handler, destination_id, told)
         return
     key = str((told.payload or {}).get("person", ""))
     if await is_connected(key):
@@ -57,7 +60,7 @@ async def call_absent(
     found = await storage.read(_missed, handler, destination_id, told.id, key)
     if found is not None:
         await run(handler.function, found.absence)
-        await storage.read(_keep_marks, handler.name, key, found.marks)
+        await storage.change(_keep_marks, handler.name, key, found.marks)
 
 
 # --- a message ---
@@ -131,8 +134,8 @@ def _mention(is_one: bool, room: Room, push: Message) -> dict[str, Any]:  # noqa
 def _waiting(destination_id: int, keys: Iterable[str]) -> QuerySet[Delivery, str]:
     """Return those who have a notice that is not being made yet."""
     return Delivery.objects.filter(
+        _KEYED,
         destination_id=destination_id,
-        state=Delivery.State.DUE,
         lease="",
         order_key__in=list(keys),
     ).values_list("order_key", flat=True)
@@ -217,9 +220,7 @@ def _unread_of_members(actor: Actor) -> dict[int, _Unread]:
 def _mentions(destination_id: int, actor: Actor) -> dict[int, Sequence[RoomEvent]]:
     """Return the unread messages that mention somebody, by the rooms' rows."""
     owed = Delivery.objects.filter(
-        destination_id=destination_id,
-        state=Delivery.State.DUE,
-        order_key=actor.key,
+        _KEYED, destination_id=destination_id, order_key=actor.key
     )
     seqs: dict[int, set[int]] = {}
     for payload in owed.values_list("payload", flat=True):

@@ -30,6 +30,9 @@ __all__ = [
 DELIVERY = Delivery._meta.db_table  # noqa: SLF001 - Django's public _meta
 MAX_KEYS = 1000  # of a destination, looked at in one go
 MAX_LATE = 1000  # deliveries dropped, or told in one digest
+# Due deliveries among which those without a key are looked for: where some have keys,
+# few or none are without.
+MAX_LOOKED = 2000
 
 
 class DueRow(NamedTuple):
@@ -59,9 +62,7 @@ _COLUMNS = ", ".join(DueRow._fields)
 _DUE = "destination_id = %s AND state = 'due' AND due_at <= %s"
 _OF_USE = " AND (expires_at IS NULL OR expires_at > %s OR batch IS NOT NULL)"
 _IMPORTANCES = (0, 1, 2)
-_LATE = (
-    f"{_DUE} AND importance IN {_IMPORTANCES} AND expires_at <= %s AND batch IS NULL"
-)
+_LATE = f"{_DUE} AND expires_at <= %s AND expires_at IS NOT NULL AND batch IS NULL"
 
 
 def due(
@@ -82,28 +83,33 @@ def due(
         now: The time.
         limit: How many at most.
         keep_late: Whether those go all the same that are of no use any more.
-        unkeyed: Only those without an order key.
-        untried: Only those that were not tried yet.
+        unkeyed: Only those without an order key, among the first that are due.
+        untried: Only those without one that were not tried yet.
     """
     where = _DUE
     values: list[Any] = [destination, now]
     if not keep_late:
         where += _OF_USE
         values.append(now)
-    if unkeyed:
-        where += " AND order_key = ''"
     if untried:
-        where += " AND attempts = 0 AND lease = ''"
+        where += " AND order_key = '' AND attempts = 0 AND lease = ''"
     found: list[DueRow] = []
     for importance in _IMPORTANCES:
         # One look into the index each: what is not due is not read, however much it is.
         if len(found) < limit:
-            found += _rows(
-                connection,
-                f"WHERE {where} AND importance = {importance} ORDER BY due_at LIMIT %s",
-                [*values, limit - len(found)],
-            )
+            some = f"WHERE {where} AND importance = {importance} ORDER BY due_at LIMIT"
+            most = limit - len(found)
+            if unkeyed:
+                found += _unkeyed_rows(connection, some, [*values, MAX_LOOKED, most])
+            else:
+                found += _rows(connection, f"{some} %s", [*values, most])
     return found
+
+
+def _unkeyed_rows(connection: Any, some: str, values: Sequence[Any]) -> list[DueRow]:
+    first = f"(SELECT {_COLUMNS} FROM {DELIVERY} {some} %s) AS first"  # noqa: S608
+    where = "WHERE order_key = '' ORDER BY due_at LIMIT %s"
+    return _rows(connection, where, values, of=first)
 
 
 _KEY = (
@@ -222,9 +228,11 @@ def drop_late(connection: Any, destination: int, now: float) -> int:
         return int(cursor.rowcount)
 
 
-def _rows(connection: Any, where: str, values: Sequence[Any]) -> list[DueRow]:
+def _rows(
+    connection: Any, where: str, values: Sequence[Any], of: str = DELIVERY
+) -> list[DueRow]:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM {DELIVERY} {where}", values)  # noqa: S608
+        cursor.execute(f"SELECT {_COLUMNS} FROM {of} {where}", values)  # noqa: S608
         found = [DueRow(*row) for row in cursor.fetchall()]
     if connection.vendor != "postgresql":
         return found

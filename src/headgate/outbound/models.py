@@ -209,6 +209,14 @@ class Delivery(models.Model):
                 name="headgate_delivery_batch",
                 condition=Q(state="due") & Q(batch__isnull=False),
             ),
+            # What is late goes, or is told as a number, before anything else.
+            models.Index(
+                fields=["destination", "expires_at"],
+                name="headgate_delivery_late",
+                condition=Q(state="due")
+                & Q(expires_at__isnull=False)
+                & Q(batch__isnull=True),
+            ),
             # For people, who look at one destination. What is due is not in it: that
             # would make each commit dearer, and SQLite would take it for the others.
             models.Index(
