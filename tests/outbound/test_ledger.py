@@ -370,13 +370,25 @@ def test_a_worker_that_dies_in_each_try_is_not_tried_for_ever(
     room: Room, ledger: Ledger
 ) -> None:
     make(max_attempts=3)
+    make("ops", events=["delivery.exhausted"])
     say(room, "one")
     for attempt in (1, 2, 3):
-        (x,) = ledger.turn().leased
+        (x,) = ledger.turn(crm=100).leased
         assert x.call.attempt == attempt
         ledger.now += 60
-    assert ledger.turn().leased == []
-    assert (only().state, only().last_error) == ("dead", finishing.WORN_OUT)
+    assert ledger.turn(crm=100).leased == []
+    given_up = only(destination__name="crm")
+    assert (given_up.state, given_up.last_error) == ("dead", finishing.WORN_OUT)
+    told = only(destination__name="ops").payload
+    assert told == {
+        "destination": "crm",
+        "delivery": given_up.pk.hex,
+        "event": "message",
+        "room": room.slug,
+        "seq": 1,
+        "attempts": 3,
+        "error": finishing.WORN_OUT,
+    }
 
 
 def test_retries_are_a_part_of_the_calls(

@@ -63,6 +63,8 @@ def expire(connection: Any, now: float) -> bool:
             values = [EXPIRED, now, service.target.id, oldest, PIECE]
             cursor.execute(_GIVE_UP, values)
             count = int(cursor.rowcount)
+        if not count:
+            return True  # another worker gave them up just now
         name = service.target.name
         told = {"destination": name, "count": count, "error": EXPIRED}
         notice = Notice("deliveries.expired", told, name, service.target.id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from headgate.chat.models import Room
 from headgate.outbound.calls import Outcome
 from headgate.outbound.due_rows import DELIVERY
 from headgate.outbound.gates import after_call, probe_ended
@@ -102,13 +103,23 @@ def finish(
 
 def bury(connection: Any, worn_out: Iterable[Taken], now: float) -> None:
     """Give up what no worker survived; nothing is called."""
-    rows = [
-        (row.id, row.lease, _Fate("dead", now, tried=False, error=WORN_OUT))
-        for one in worn_out
-        for row in one.rows
+    those = [(one, row) for one in worn_out for row in one.rows]
+    if not those:
+        return
+    dead = _Fate("dead", now, tried=False, error=WORN_OUT)
+    ours = _settle(connection, [(row.id, row.lease, dead) for _, row in those], now)
+    rooms = Room.objects.using(connection.alias)
+    slugs = dict(
+        rooms.filter(pk__in={row.room_id for _, row in those}).values_list("pk", "slug")
+    )
+    notices = [
+        _given_up(
+            one.service, row.id, row.event, slugs[row.room_id], row.seq, one.tried, dead
+        )
+        for one, row in those
+        if row.id in ours and row.room_id in slugs and row.seq is not None
     ]
-    if rows:
-        _settle(connection, rows, now)
+    owe_notices(notices, using=connection.alias)
 
 
 def _fate(one: Finished, now: float) -> _Fate:
@@ -196,16 +207,30 @@ def _exhausted(service: Service, leased: Leased, fate: _Fate) -> Iterator[Notice
     """Give that deliveries were given up; of notices not, which would have no end."""
     for told in leased.call.told:
         if told.push is not None:
-            about = {
-                "destination": service.target.name,
-                "delivery": told.id,
-                "event": told.event,
-                "room": told.push.room,
-                "seq": told.push.seq,
-                "attempts": leased.call.attempt,
-                "error": fate.error,
-            }
-            yield _notice(service, "delivery.exhausted", about)
+            room, seq = told.push.room, told.push.seq
+            tried = leased.call.attempt
+            yield _given_up(service, told.id, told.event, room, seq, tried, fate)
+
+
+def _given_up(
+    service: Service,
+    delivery: str,
+    event: str,
+    room: str,
+    seq: int,
+    attempts: int,
+    fate: _Fate,
+) -> Notice:
+    about = {
+        "destination": service.target.name,
+        "delivery": delivery,
+        "event": event,
+        "room": room,
+        "seq": seq,
+        "attempts": attempts,
+        "error": fate.error,
+    }
+    return _notice(service, "delivery.exhausted", about)
 
 
 _SETTLED = (
