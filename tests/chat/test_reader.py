@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from headgate.chat.models import Room
 from headgate.chat.reader import THREADS, Reader
@@ -87,3 +87,32 @@ async def test_closing_ends_the_threads() -> None:
 
     after = {t for t in threading.enumerate() if "headgate-reader" in t.name}
     assert after <= before
+
+
+async def test_what_writes_is_done_once(reader: Reader) -> None:
+    """It may have been written where the connection broke before it said so."""
+    tries = 0
+
+    def made() -> None:
+        nonlocal tries
+        tries += 1
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with pytest.raises(LogUnavailable, match="unexpectedly"):
+        await reader.run_once(made)
+    assert tries == 1
+
+
+async def test_a_connection_that_broke_meanwhile_is_opened_anew_to_write(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await asyncio.gather(*[reader.run(_opened) for _ in range(THREADS)])
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda _: False)
+    anew = await reader.run_once(_opened)
+
+    assert anew not in opened
+
+
+def _opened() -> object:
+    Room.objects.count()
+    return connection.connection

@@ -1,18 +1,24 @@
-"""Reads and writes in a process without an engine, such as a task's or a test's."""
+"""Reads and writes in a process without an engine, such as a task's or a test's.
+
+And changes where there is one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
 from django.db import OperationalError, transaction
 
 from headgate.chat import storage
-from headgate.chat.engine import started_engine
+from headgate.chat.engine import Engine, started_engine
 from headgate.chat.entries import Draft, Refused, Written
 from headgate.chat.models import Event, Room
 from headgate.chat.people import SYSTEM
+from headgate.chat.reader import THREADS
 from headgate.live.ports import LogUnavailable
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -63,3 +69,22 @@ def test_a_write_here_is_gone_when_it_is_rolled_back(room: Room) -> None:
         transaction.set_rollback(True)
 
     assert Event.objects.count() == 0
+
+
+async def test_changes_leave_threads_to_those_who_read(
+    chat: Engine, room: Room
+) -> None:
+    held = threading.Event()
+    tasks = [
+        asyncio.create_task(storage.change(held.wait, 100)) for _ in range(THREADS)
+    ]
+    await asyncio.sleep(0)  # all have begun that may
+    try:
+        async with asyncio.timeout(60):
+            found = await storage.read(Room.objects.get, slug="general")
+    finally:
+        held.set()
+
+    assert found == room
+    assert await asyncio.gather(*tasks) == [True] * THREADS
+    assert chat is started_engine()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import ParamSpec, TypeVar
 
@@ -36,23 +37,41 @@ class Reader:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Return what a function returns on one of the threads.
+        """Return what a function that reads returns on one of the threads.
 
         Raises:
             LogUnavailable: When the database is away. A connection that broke while
-                it was idle is opened anew first.
+                it was idle is opened anew first, so the function may run twice.
         """
+        asked = partial(function, *args, **kwargs)
 
         def call() -> R:
             try:
-                return function(*args, **kwargs)
+                return asked()
             except (OperationalError, InterfaceError):
                 connections.close_all()  # this thread's own
-            try:
-                return function(*args, **kwargs)
-            except (OperationalError, InterfaceError) as exc:
-                connections.close_all()
-                raise LogUnavailable(str(exc)) from exc
+            return _once(asked)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def run_once(
+        self,
+        function: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Return what a function that writes returns on one of the threads.
+
+        Raises:
+            LogUnavailable: When the database is away; it may have been written.
+        """
+        asked = partial(function, *args, **kwargs)
+
+        def call() -> R:
+            for each in connections.all(initialized_only=True):
+                if each.connection is not None and not each.is_usable():
+                    each.close()  # it broke while it was idle
+            return _once(asked)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
@@ -66,3 +85,11 @@ class Reader:
 
         await asyncio.gather(*[self.run(leave) for _ in range(THREADS)])
         await asyncio.to_thread(self._pool.shutdown)
+
+
+def _once(asked: Callable[[], R]) -> R:
+    try:
+        return asked()
+    except (OperationalError, InterfaceError) as exc:
+        connections.close_all()
+        raise LogUnavailable(str(exc)) from exc

@@ -8,6 +8,7 @@ database connections.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -22,15 +23,18 @@ from headgate.chat.erasure import truncate_log
 from headgate.chat.hooks import is_anybody_told
 from headgate.chat.journal import Overloaded
 from headgate.chat.models import Event
+from headgate.chat.per_loop import PerLoop
 from headgate.live.ports import LogUnavailable
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 
-__all__ = ["RETRY_MS", "read", "write", "write_here"]
+__all__ = ["RETRY_MS", "change", "read", "write", "write_here"]
 
 logger = logging.getLogger("headgate.storage")
 
 RETRY_MS = 1000  # what `unavailable` asks to wait
+# Of the threads that read: what takes long there leaves the others to the chat.
+MOST_CHANGES = 2
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +49,21 @@ async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         return await in_django_thread(function, *args, **kwargs)
     except (OperationalError, InterfaceError) as exc:
         raise LogUnavailable(str(exc)) from exc
+
+
+_changes: PerLoop[asyncio.Semaphore] = PerLoop()
+
+
+async def change(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Return what a function that writes by the ORM returns; raises `LogUnavailable`.
+
+    It is never done twice: where the connection broke, it may have been done.
+    """
+    running = started_engine()
+    if running is None:
+        return await read(function, *args, **kwargs)
+    async with _changes.get("", lambda: asyncio.Semaphore(MOST_CHANGES)):
+        return await running.reader.run_once(function, *args, **kwargs)
 
 
 async def write(entry: Entry) -> Verdict:

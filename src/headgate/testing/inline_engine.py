@@ -84,6 +84,8 @@ class InlineReader(Reader):
         except (OperationalError, InterfaceError) as exc:
             raise LogUnavailable(str(exc)) from exc
 
+    run_once = run
+
     async def close(self) -> None:
         """There is nothing to end."""
 

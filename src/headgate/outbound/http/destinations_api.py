@@ -103,7 +103,7 @@ async def make_destination(request: HttpRequest, room: RoomInPath) -> HttpRespon
     body = body_of(request)
     actor, slug = await _who(request, room)
     given = wanted(schemas.DestinationWanted, body)
-    made = await storage.read(destinations.make_destination, actor, slug, given)
+    made = await storage.change(destinations.make_destination, actor, slug, given)
     response = answer(made, status=HTTPStatus.CREATED)
     response["Location"] = f"{request.path}/{made.name}"
     return response
@@ -144,7 +144,7 @@ async def change_destination(
     actor, slug = await _who(request, room)
     given = wanted(schemas.DestinationChange, body)
     change = destinations.change_destination
-    return answer(await storage.read(change, actor, slug, name, given))
+    return answer(await storage.change(change, actor, slug, name, given))
 
 
 @api.delete(
@@ -162,7 +162,7 @@ async def delete_destination(
     """Delete a destination, and all that it is owed."""
     actor, slug = await _who(request, room)
     delete = destinations.delete_destination
-    return answer(await storage.read(delete, actor, slug, name))
+    return answer(await storage.change(delete, actor, slug, name))
 
 
 @api.post(
@@ -183,7 +183,7 @@ async def send_test(
     _check_bare(request)
     actor, slug = await _who(request, room)
     test = destinations.send_test
-    owed = await storage.read(test, actor, slug, name)
+    owed = await storage.change(test, actor, slug, name)
     return answer(owed, status=HTTPStatus.CREATED)
 
 
@@ -203,7 +203,7 @@ async def rotate_secret(
     """Sign with a new secret, and with the one before, until the next is made."""
     _check_bare(request)
     actor, slug = await _who(request, room)
-    made = await storage.read(destinations.rotate_secret, actor, slug, name)
+    made = await storage.change(destinations.rotate_secret, actor, slug, name)
     return answer(made, status=HTTPStatus.CREATED)
 
 
@@ -260,7 +260,7 @@ async def replay_deliveries(
     actor, slug = await _who(request, room)
     chosen = wanted(schemas.DeliveriesChosen, body)
     replay = deliveries.replay_deliveries
-    return answer(await storage.read(replay, actor, slug, name, chosen))
+    return answer(await storage.change(replay, actor, slug, name, chosen))
 
 
 @api.post(
@@ -281,4 +281,4 @@ async def drop_deliveries(
     actor, slug = await _who(request, room)
     chosen = wanted(schemas.DeliveriesChosen, body)
     drop = deliveries.drop_deliveries
-    return answer(await storage.read(drop, actor, slug, name, chosen))
+    return answer(await storage.change(drop, actor, slug, name, chosen))

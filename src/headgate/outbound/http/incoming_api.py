@@ -67,7 +67,7 @@ async def make_incoming(request: HttpRequest, room: RoomInPath) -> HttpResponse:
     slug = asked(Join, room=room).room
     given = wanted(schemas.HookWanted, body)
     make = hooks.make_room_hook
-    made = await storage.read(make, actor, slug, given, _urls(request))
+    made = await storage.change(make, actor, slug, given, _urls(request))
     return answer(made, status=HTTPStatus.CREATED)
 
 
@@ -91,7 +91,7 @@ async def delete_incoming(
     wanted_id = number(id)
     if not isinstance(wanted_id, int):
         raise Refusal(error(Code.NOT_FOUND))
-    return answer(await storage.read(hooks.delete_hook, actor, slug, wanted_id))
+    return answer(await storage.change(hooks.delete_hook, actor, slug, wanted_id))
 
 
 def _urls(request: HttpRequest) -> Callable[[str], str]:
