@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -188,6 +189,24 @@ async def test_many_are_cut_off_some_at_a_time(watched: Watched) -> None:
     took = (len(cuts) - cuts.count(0)) * CUTS_PAUSE_SECONDS / 2
     assert took <= 100 / CUTS_AT_ONCE * CUTS_PAUSE_SECONDS
     assert (cuts.count(0) - 2) * CUTS_PAUSE_SECONDS / 2 <= 2 * LOOK_SECONDS
+
+
+async def test_who_cannot_be_cut_off_is_the_only_one(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    those = [watched.add(0) for _ in range(3 * CUTS_AT_ONCE)]
+    for each, sink in those:
+        say(each)
+        monkeypatch.setattr(sink, "abort", partial(_abort_or_fail, sink, those[0][1]))
+    await asyncio.sleep(STALL_SECONDS + 3 * LOOK_SECONDS)
+
+    assert [sink.aborted for _, sink in those] == [False] + [True] * (len(those) - 1)
+
+
+def _abort_or_fail(sink: SlowSink, bad: SlowSink) -> None:
+    if sink is bad:
+        raise OSError(9, "Bad file descriptor")
+    sink.aborted = True
 
 
 async def test_who_gets_on_before_their_turn_is_not_cut_off(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -24,17 +25,23 @@ class FakeWorker:
         self.stopped.set()
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), SystemExit(3)])
 def test_it_begins_anew_after_a_fault_and_ends(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: BaseException,
 ) -> None:
     runs: list[float] = []
     worker = FakeWorker()
     began = threading.Event()
 
+    async def fails() -> None:
+        raise fault
+
     async def work(made: Callable[[Any], None], **given: float) -> None:
         runs.append(given["stop_seconds"])
         if len(runs) == 1:
-            raise RuntimeError("a fault of ours")
+            await asyncio.gather(fails())
         made(worker)
         began.set()
         worker.stopped.wait(20)

@@ -90,11 +90,14 @@ class Stalls:
     def _cut_some(self) -> None:
         """Cut off the first of those who are dead still, and the others later."""
         now, cuts = self._loop.time(), 0
+        self._cutter = None
         while self._dead and cuts < CUTS_AT_ONCE:
             connection = next(iter(self._dead))
             del self._dead[connection]
-            cuts += self._cut(connection, now)
-        self._cutter = None
+            try:
+                cuts += self._cut(connection, now)
+            except Exception:  # one connection's fault is not the others'
+                logger.exception("cut_failed")
         if self._dead:
             self._cutter = self._loop.call_later(CUTS_PAUSE_SECONDS, self._cut_some)
 

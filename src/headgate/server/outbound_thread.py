@@ -114,7 +114,8 @@ class OutboundThread:
                             rest_seconds=REST_SECONDS,
                         )
                     )
-            except Exception:
+            # `SystemExit` of a task that a handler began comes out of the loop.
+            except (Exception, SystemExit):
                 logger.exception("outbound_worker_failed")
                 self._stopping.wait(AGAIN_SECONDS)
             finally:

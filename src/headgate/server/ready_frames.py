@@ -8,6 +8,7 @@ of them for each connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 
@@ -107,7 +108,9 @@ class ReadyFrameSink:
         transport = self._protocol.transport
         lying_under = transport.get_extra_info("socket")
         if lying_under is not None:
-            lying_under.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            # It may be closed already, which its connection is still to hear.
+            with contextlib.suppress(OSError):
+                lying_under.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
 
     def _is_idle(self) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run_worker"]
 
+logger = logging.getLogger("headgate.outbound")
+
 MAX_PORT = 65535
 
 
@@ -92,6 +94,9 @@ def _work(options: argparse.Namespace, line: str) -> int:
             print(f"Metrics are at {url}", flush=True)
         try:
             return runner.run(_until_told(workers, options.drain_seconds))
+        except SystemExit:  # of a task that a handler began
+            logger.exception("outbound_worker_failed")
+            return 1
         finally:
             ending()
 
