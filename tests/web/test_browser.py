@@ -53,6 +53,7 @@ def servers_of(folder: Path) -> dict[str, HeadgateServer]:
     return servers
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(1500)
 def test_in_the_browser(tmp_path: Path) -> None:
     node_programs()

@@ -6,7 +6,7 @@ import { scene } from "./scene.mjs";
 
 const MOST_ROWS = 400;
 const MESSAGES = 1_200;
-const LIMIT_MS = 240_000; // for what reads all of them, beside other scenes
+const LIMIT_MS = 480_000; // for what reads all of them, beside other scenes
 
 /** Note the largest number of rows that the page ever has, and every hole in them. */
 const observe = (page) =>

@@ -61,7 +61,7 @@ async function trouble(net, chance, endsAt, done) {
 
 scene(
   "two people write while their networks fail, and both logs are complete",
-  { expects: FAILS, limitMs: 120_000 },
+  { expects: FAILS, limitMs: 300_000 },
   async ({ person, network }) => {
     const names = ["Ada", "Ben"];
     const nets = await Promise.all(names.map(() => network()));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 60_000;
 
 export const field = (page) => page.locator("headgate-chat textarea");
 export const rows = (page) => page.locator("headgate-chat .messages > li");

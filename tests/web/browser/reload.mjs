@@ -104,7 +104,7 @@ scene(
 
 scene(
   "ten tabs of one person show the same, and send once",
-  { server: "paced", limitMs: 120_000 },
+  { server: "paced", limitMs: 300_000 },
   async ({ person, context, path }) => {
     const ben = await person("Ben");
     const mine = await context("Ada");

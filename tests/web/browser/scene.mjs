@@ -9,7 +9,7 @@ import { openProxy } from "./proxy.mjs";
 import { openBrowser, serverUrl, sessions } from "./stage.mjs";
 
 const { PICTURES = "/tmp" } = process.env;
-const LIMIT_MS = 30_000; // for one step, on a machine that is busy
+const LIMIT_MS = 60_000; // for one step, on a machine that is busy
 
 // A browser's remark where somebody takes a name before the connection is there.
 const REMARK = /WebSocket is closed before the connection is established/;
@@ -24,7 +24,7 @@ export const scenes = [];
  * @param options.limitMs - how long it may take
  */
 export function scene(name, options, play) {
-  const { server = "open", expects, limitMs = 90_000 } = options;
+  const { server = "open", expects, limitMs = 240_000 } = options;
   const rooms = `scene-${process.pid}-${scenes.length + 1}`;
   let plays = 0; // each has a room of its own
   const run = () => perform(name, server, `${rooms}-${(plays += 1)}`, expects, play);
