@@ -130,6 +130,23 @@ async def test_a_wrong_token_is_nobodys(
     assert (await post("connect", "of another kind")).status_code == 200  # a guest
 
 
+@pytest.mark.parametrize("said", ["Bearer", "Bearer ", "Token {}", "{}"])
+async def test_who_means_to_be_somebody_is_no_guest(
+    room: Room, token: str, settings: Settings, said: str
+) -> None:
+    """Such as where the variable with the token is empty."""
+    settings.HEADGATE = {"GUESTS": True}
+    answer = await AsyncClient().post(
+        "/api/v1/connect",
+        {},
+        content_type="application/json",
+        headers={"Authorization": said.format(token)},
+    )
+    assert answer.status_code == 401
+    assert "after Bearer" in answer.json()["detail"]
+    assert "hgb_" not in answer.json()["detail"].replace("hgb_…", "")
+
+
 @pytest.mark.limits
 async def test_tokens_are_not_guessed_fast(
     room: Room, token: str, settings: Settings

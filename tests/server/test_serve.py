@@ -14,7 +14,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +30,10 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from headgate.chat.policies import CAPS, STANDARD
+from headgate.server import setup
 from headgate.server.cli import main
+from headgate.server.exits import CannotStart
+from headgate.server.options import ServeOptions
 from tests.conftest import Serve
 from tests.processes import stop
 from tests.servers import HeadgateServer, run_headgate
@@ -399,6 +404,37 @@ def test_password_of_a_bad_url_is_not_shown(tmp_path: Path) -> None:
     done = run_headgate("serve", "--data", tmp_path, "--database", url)
     assert done.returncode == 2
     assert "secret-word" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "extra", "gone"),
+    [
+        (
+            {"database": {"ENGINE": "django.db.backends.postgresql", "NAME": "chat"}},
+            "postgres",
+            {"psycopg", "psycopg2"},
+        ),
+        ({"redis": "redis://127.0.0.1:1"}, "redis", {"hiredis"}),
+        ({"redis": "redis://127.0.0.1:1"}, "redis", {"redis"}),
+    ],
+)
+def test_what_is_not_installed_is_said_before_it_is_needed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    extra: str,
+    gone: set[str],
+) -> None:
+    def found(name: str) -> ModuleSpec | None:
+        return None if name in gone else find_spec(name)
+
+    monkeypatch.setattr(setup, "find_spec", found)
+    options = ServeOptions(data=tmp_path / "data", **more)
+    with pytest.raises(
+        CannotStart, match=rf"pip install 'headgate\[{extra}\]'"
+    ) as told:
+        setup.set_up(options)
+    assert told.value.code == 2
 
 
 def test_limits_are_taken(serve: Serve) -> None:

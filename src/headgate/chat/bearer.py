@@ -28,23 +28,30 @@ async def actor_by_token(asked: Asked) -> Actor | None:
         WrongToken: There is a token of ours, and nobody has it.
         LogUnavailable: The database is away.
     """
-    token = _bearer(asked)
-    people = people_of_token(token)
+    said = _said(asked)
+    scheme, _, token = said.partition(" ")
+    scheme, token = scheme.lower(), token.strip()
+    # Who means to be somebody is nobody's guest.
+    if scheme == "bearer" and not token:
+        raise _wrong("There is no token after Bearer.")
+    people = people_of_token(token) or people_of_token(said.strip())
     if people is None:
         return None
+    if scheme != "bearer":
+        raise _wrong("A token stands after Bearer: Authorization: Bearer hgb_….")
     found = None
     if len(token) <= MAX_CHARACTERS:
         found = await storage.read(people.by_token, token)
     if found is None:
-        text = "This token is not known, or its bot is disabled."
-        raise WrongToken(text, challenge='Bearer realm="headgate"')
+        raise _wrong("This token is not known, or its bot is disabled.")
     return found
 
 
-def _bearer(asked: Asked) -> str:
+def _wrong(text: str) -> WrongToken:
+    return WrongToken(text, challenge='Bearer realm="headgate"')
+
+
+def _said(asked: Asked) -> str:
     if hasattr(asked, "headers"):
-        said = asked.headers.get("Authorization", "")
-    else:
-        said = next(iter(header(asked, b"authorization")), "")
-    scheme, _, token = said.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+        return str(asked.headers.get("Authorization", ""))
+    return next(iter(header(asked, b"authorization")), "")

@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from headgate.limits.report_files import VARIABLE
-from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, CannotStart
+from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, EXIT_USAGE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.served import note_served, served_settings
 from headgate.server.settings import build_settings
@@ -50,6 +51,7 @@ def set_up(
             found["HEADGATE"] |= served_settings(options.data)
             if options.redis is not None:
                 found["HEADGATE"]["REDIS"] = options.redis
+        _check_packages(found)
         settings.configure(**found)
         django.setup()
         with telling_of_the_database():
@@ -64,6 +66,22 @@ def make_demo_rooms() -> None:
     with telling_of_the_database():
         for slug, title in DEMO_ROOMS.items():
             Room.objects.get_or_create(slug=slug, defaults={"title": title})
+
+
+def _check_packages(found: dict[str, Any]) -> None:
+    """Say which extra is missing, before something that needs it is imported."""
+    needs = {
+        "postgres": found["DATABASES"]["default"]["ENGINE"].endswith(".postgresql")
+        and not (find_spec("psycopg") or find_spec("psycopg2")),
+        "redis": bool(found["HEADGATE"].get("REDIS"))
+        and not (find_spec("redis") and find_spec("hiredis")),
+    }
+    for extra, is_missing in needs.items():
+        if is_missing:
+            raise CannotStart(
+                f"This needs a package more: pip install 'headgate[{extra}]'.",
+                EXIT_USAGE,
+            )
 
 
 # --- the data folder ---
