@@ -63,6 +63,8 @@ def test_each_destination_that_wants_the_event_is_owed_it(room: Room) -> None:
     wants("edits", events=["edited", "deleted"])
     wants("of-one", room=other, rooms=[])
     wants("none", rooms=[])
+    # As somebody writes it who takes it for a bot's: not each of its characters.
+    wants("one-text", rooms="order-*", events="edited")
     write(room, "one")
     write(other, "two")
 

@@ -131,11 +131,18 @@ def known_of(
     return found
 
 
+def _listed(text: str) -> list[str]:
+    """Return the texts of a column; code may have put one there that is no list."""
+    found = json.loads(text)
+    listed = found if isinstance(found, list) else [found]
+    return [each for each in listed if isinstance(each, str)]
+
+
 def _wanting(row: Row, wants: Wants | None) -> Wanting:
-    patterns = [each for each in json.loads(row.rooms) if isinstance(each, str)]
+    patterns = _listed(row.rooms)
     return Wanting(
         id=row.id,
-        events=frozenset(map(str, json.loads(row.events))),
+        events=frozenset(_listed(row.events)),
         matches=re.compile("|".join(map(fnmatch.translate, patterns)) or "(?!)").match,
         room_id=row.room_id,
         is_bot=row.handler.startswith("bot:"),
