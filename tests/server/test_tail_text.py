@@ -77,6 +77,11 @@ def test_a_printer_that_knows_lines_may_keep_them() -> None:
     [
         (Message(room="a", seq=1, author=ADA, text="hi", at=AT), "", "hi"),
         (
+            Message(room="a", seq=1, author=ADA, text="ha", at=AT, state="cut"),
+            "cut 1",
+            "ha",
+        ),
+        (
             Message(room="a", seq=1, author=ADA, text="", at=AT, deleted=True),
             "wrote 1, which is deleted",
             "",

@@ -155,7 +155,8 @@ class Screen:
     def _said(self, line: Line, push: Push) -> Text:
         if isinstance(push, Message) and not push.deleted:
             self._remember(push.seq, push.text)
-            return Text(_on_lines(push.text))
+            how = "" if push.state is None else f"{push.state}: "
+            return Text.assemble((how, "dim italic"), _on_lines(push.text))
         said = Text(style="dim")
         if isinstance(push, Edited):
             before = self._texts.get(push.target)

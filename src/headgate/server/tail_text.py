@@ -66,7 +66,8 @@ def line_of(push: Push) -> Line | None:
         case Message(deleted=True):
             return Line(push.at, push.author, f"wrote {push.seq}, which is deleted", "")
         case Message():
-            return Line(push.at, push.author, "", push.text)
+            what = "" if push.state is None else f"{push.state} {push.seq}"
+            return Line(push.at, push.author, what, push.text)
         case Edited(deleted=False):  # else the deletion says it
             how = push.state or "edited"
             what = "" if how == "done" else f"{how} {push.target}"
