@@ -144,6 +144,12 @@ def test_what_will_not_do_is_told(
     assert not Destination.objects.exists()
 
 
+def test_a_rate_may_be_off(browser: Client) -> None:
+    """As other limits are; nothing limits it then."""
+    browser.post(page("destination", "add"), FORM | {"rate": "off"})
+    assert Destination.objects.get().rate == ""
+
+
 def test_a_change_leaves_alone_what_a_worker_writes(browser: Client) -> None:
     row = made(rate="1/s")
     there = page("destination", "change", row.pk)

@@ -51,6 +51,7 @@ def said(text: str, **more: Any) -> RoomEvent:
         ({"history": -1}, "history=-1"),
         ({"history": 201}, "history=201"),
         ({"when": "asked"}, "when='asked'"),
+        ({"ordering": "rooms"}, 'ordering=\'rooms\': "room" or "none"'),
         ({"concurrency": 0}, "concurrency=0: from 1"),
         ({"timeout_seconds": -1}, "timeout_seconds=-1: above 0"),
         ({"timeout_seconds": float("nan")}, "timeout_seconds=nan"),

@@ -122,6 +122,8 @@ def bot(
         raise ImproperlyConfigured(f"events={wanted!r}: some of {', '.join(EVENTS)}.")
     if when not in {None, "mentioned"} and not callable(when):
         raise ImproperlyConfigured(f'when={when!r}: "mentioned", or a function.')
+    if ordering not in {"room", "none"}:
+        raise ImproperlyConfigured(f'ordering={ordering!r}: "room" or "none".')
     _check_numbers(history, concurrency, timeout_seconds)
     if cache is not None and not callable(cache):
         raise ImproperlyConfigured(f"cache={cache!r} is no function of a message.")

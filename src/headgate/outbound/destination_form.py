@@ -119,6 +119,8 @@ class DestinationForm(_Form):
 
     def _rate(self, name: str) -> str:
         text = str(self.cleaned_data[name]).strip()
+        if text == "off":  # as limits are switched off elsewhere
+            return ""
         _refuse(rate_mistake(text))
         return text
 
