@@ -217,6 +217,22 @@ def test_a_cookie_says_who_we_are(serve: Serve) -> None:
         assert tailing.leave(signal.SIGINT) == 0
 
 
+def test_a_cookie_that_does_not_hold_is_told(server: HeadgateServer) -> None:
+    environment = os.environ | {tail.COOKIE: "sessionid=of-yesterday"}
+    with watching("general", "--url", server.url, env=environment) as tailing:
+        assert "online as Guest" in tailing.until(
+            "err", "HEADGATE_COOKIE was not taken"
+        )
+        assert tailing.leave(signal.SIGINT) == 0
+
+
+def test_a_cookie_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tail.COOKIE, "of-yesterday")
+    done = run_headgate("tail", "general")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "HEADGATE_COOKIE is no cookie: sessionid=…" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -23,6 +23,7 @@ from headgate.client import (
     Refused,
     RoomLost,
     State,
+    Status,
 )
 from headgate.client.cookies import pairs_of
 from headgate.protocol.pushes import Author, Reset
@@ -39,6 +40,10 @@ MAX_SENDING = 100  # messages of ours that wait to be acknowledged
 _TICK_SECONDS = 0.25
 _SEEN_SECONDS = 2.0  # how long the last message of a pipe may take to come back
 _LEAVING = ("SIGINT", "SIGTERM", "SIGHUP")
+_NOT_TAKEN = (
+    "HEADGATE_COOKIE was not taken, so you are a guest: is it of this server, and "
+    "still signed in?"
+)
 
 
 class View(Protocol):
@@ -69,7 +74,7 @@ class Session:
         as_json: Whether pushes are printed as JSON.
 
     Raises:
-        ValueError: The URL or the room is none.
+        ValueError: The URL, the room or the cookie is none.
     """
 
     def __init__(
@@ -82,6 +87,9 @@ class Session:
         history: int,
         as_json: bool,
     ) -> None:
+        if cookie and "=" not in cookie:
+            raise ValueError("HEADGATE_COOKIE is no cookie: sessionid=…")
+        self._said_who = bool(cookie)
         self._client = Client(
             url,
             rooms=[room],
@@ -194,7 +202,12 @@ class Session:
         self._shown.set()
 
     def _on_state(self, state: State) -> None:
-        self._view.state(state, self._client.user)
+        user = self._client.user
+        self._view.state(state, user)
+        if state.status is Status.ONLINE and user is not None and self._said_who:
+            self._said_who = False
+            if user.kind == "guest":
+                self._view.note(_NOT_TAKEN)
 
     # --- saying ---
 
