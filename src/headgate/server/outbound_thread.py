@@ -20,8 +20,8 @@ __all__ = ["OutboundThread", "loop_factory", "work"]
 logger = logging.getLogger("headgate.outbound")
 
 AGAIN_SECONDS = 5.0  # after the worker ended by a fault of ours
-# Between two turns beside the chat: at 200 calls a second that halves the CPU time. With
-# more, more is noted in one turn, which on SQLite whoever writes waits for.
+# Between two turns beside the chat: at 200 calls a second that halves the CPU time.
+# With more, more is noted in one turn, which on SQLite whoever writes waits for.
 REST_SECONDS = 0.01
 
 
