@@ -38,7 +38,8 @@ async def actor_by_token(asked: Asked) -> Actor | None:
     if people is None:
         return None
     if scheme != "bearer":
-        raise _wrong("A token stands after Bearer: Authorization: Bearer hgb_….")
+        text = f"A token stands after Bearer: Authorization: Bearer {people.prefix}…"
+        raise _wrong(text)
     found = None
     if len(token) <= MAX_CHARACTERS:
         found = await storage.read(people.by_token, token)

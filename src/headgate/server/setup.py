@@ -70,18 +70,20 @@ def make_demo_rooms() -> None:
 
 def _check_packages(found: dict[str, Any]) -> None:
     """Say which extra is missing, before something that needs it is imported."""
-    needs = {
-        "postgres": found["DATABASES"]["default"]["ENGINE"].endswith(".postgresql")
-        and not (find_spec("psycopg") or find_spec("psycopg2")),
-        "redis": bool(found["HEADGATE"].get("REDIS"))
-        and not (find_spec("redis") and find_spec("hiredis")),
-    }
-    for extra, is_missing in needs.items():
-        if is_missing:
-            raise CannotStart(
-                f"This needs a package more: pip install 'headgate[{extra}]'.",
-                EXIT_USAGE,
-            )
+    on_postgresql = found["DATABASES"]["default"]["ENGINE"].endswith(".postgresql")
+    if on_postgresql and not (find_spec("psycopg") or find_spec("psycopg2")):
+        raise _needs_a_package("PostgreSQL", "postgres")
+    over_redis = found["HEADGATE"].get("REDIS")
+    if over_redis and not (find_spec("redis") and find_spec("hiredis")):
+        raise _needs_a_package("Redis", "redis")
+
+
+def _needs_a_package(name: str, extra: str) -> CannotStart:
+    return CannotStart(
+        f"{name} needs a package that is not installed: "
+        f"pip install 'headgate[{extra}]'.",
+        EXIT_USAGE,
+    )
 
 
 # --- the data folder ---
