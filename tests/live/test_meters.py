@@ -8,7 +8,7 @@ from tests.live.parts import message
 
 def test_a_delivery_is_counted_for_each_who_got_it() -> None:
     meters = Meters()
-    said = Said.of([Shared(message(1, seq)) for seq in (1, 2, 3)], Mode.V1)
+    said = Said([Shared(message(1, seq)) for seq in (1, 2, 3)], Mode.V1)
     meters.delivered(said, 0)
     assert (meters.deliveries, meters.delivered_bytes) == (0, 0)
     meters.delivered(said, 1)

@@ -21,7 +21,7 @@ def seqs(run: Run) -> list[int]:
 @pytest.mark.parametrize("mode", Mode)
 def test_what_is_said_has_the_very_frames_of_its_pushes(mode: Mode) -> None:
     pushes = shared(3)
-    said = Said.of(pushes, mode)
+    said = Said(pushes, mode)
 
     assert said.frames == [each.frame(mode) for each in pushes]
     assert said.size_bytes == sum(frame.size for frame in said.frames)
@@ -33,9 +33,9 @@ def test_what_is_said_has_the_very_frames_of_its_pushes(mode: Mode) -> None:
 def test_a_mode_says_less_than_all() -> None:
     pushes = [*shared(2), Shared(deletion(1, 3, 1))]
 
-    assert len(Said.of(pushes, Mode.V1).frames) == 3
-    assert len(Said.of(pushes, Mode.PLAIN).frames) == 2
-    assert Said.of(pushes[2:], Mode.PLAIN).size_bytes == 0
+    assert len(Said(pushes, Mode.V1).frames) == 3
+    assert len(Said(pushes, Mode.PLAIN).frames) == 2
+    assert Said(pushes[2:], Mode.PLAIN).size_bytes == 0
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -44,14 +44,14 @@ def test_one_connection_may_be_left_out(only: dict[str, str]) -> None:
 def test_only_the_latest_of_a_key_waits() -> None:
     meters = Meters()
     signals = Signals(meters)
-    assert not signals
+    assert not signals.waiting
     first, other, last = typing("u:1"), typing("u:2"), typing("u:1", begins=False)
     for signal in (first, other, last):
         signals.put(signal)
 
-    assert signals
+    assert signals.waiting
     assert list(signals.take_all()) == [other, last]
-    assert not signals
+    assert not signals.waiting
     assert list(signals.take_all()) == []
     assert meters.signals_dropped == {"joined": 1}
 

@@ -182,7 +182,7 @@ class Feeder:
         more = position < room.head
         pace.took(len(pushes) - gaps, all_of_it=more or most == waiting)
         self._out.meters.gaps += gaps
-        room.deliver(watch.connection, Said.of(pushes, watch.connection.mode))
+        room.deliver(watch.connection, Said(pushes, watch.connection.mode))
         watch.position = position
         return more
 

@@ -126,7 +126,7 @@ class Shared:
     def size(self) -> int:
         """The bytes of the push as `headgate.v1` says it."""
         if self._v1 is None:
-            self._v1 = frame_of(self.push)
+            self._v1 = Frame(encode(self.push))
         return self._v1.size
 
     def frame(self, mode: Mode) -> Frame | None:
@@ -138,7 +138,7 @@ class Shared:
                 self._said_plainly = True
             return self._plain
         if self._v1 is None:
-            self._v1 = frame_of(self.push)
+            self._v1 = Frame(encode(self.push))
         if mode is Mode.V1:
             return self._v1
         if self._stream is None:  # encoded once for both

@@ -27,6 +27,9 @@ __all__ = ["Hub"]
 
 logger = logging.getLogger("headgate.hub")
 
+# What changes an event that was before it. A tuple made once, as a union made at each
+# look would take longer than the look.
+_REVISING = (Edited, Deleted)
 HOLD_SECONDS = 0.05  # for what fills a hole to come by itself
 MOST_HELD = 256  # events of a room that are held; past it the log is read at once
 # What the tails of all rooms may take; past it those of the quietest are forgotten.
@@ -132,7 +135,7 @@ class Hub:
         room = self.rooms.get(watch.room_id)
         if room is not None and watch.live and room.tail.has(watch.position):
             pushes = [*room.tail.events(watch.position), *map(Shared, last)]
-            room.deliver(watch.connection, Said.of(pushes, watch.connection.mode))
+            room.deliver(watch.connection, Said(pushes, watch.connection.mode))
         self.leave(watch)
 
     def _end(self, watch: Watch) -> None:
@@ -179,7 +182,7 @@ class Hub:
             return  # the last who watched was removed by it
         room.append(events)
         for event in events:
-            if isinstance(event, Edited | Deleted):
+            if isinstance(event, _REVISING):
                 room.tail.revise(event)
                 self._pages.revise(room.room_id, event)
                 ends = isinstance(event, Deleted) or event.state is not None

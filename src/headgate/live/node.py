@@ -45,6 +45,7 @@ class Node:
         hub: The rooms.
         connections: All that were added and not removed.
         meters: What was counted.
+        touch: Notes that a connection has something in its outbox; it is flushed soon.
     """
 
     def __init__(
@@ -65,11 +66,10 @@ class Node:
         self.connections: set[Connection] = set()
         self.meters = Meters()
         self.scheduler = Scheduler(loop)
-        self._flusher = Flusher(self.scheduler)
+        # No function of ours around a call for each reply.
+        self.touch = Flusher(self.scheduler).touch
         rooms: dict[int, HubRoom] = {}
-        out = Outgoing(
-            loop, self.scheduler, self.meters, self._feed, self._flusher.touch
-        )
+        out = Outgoing(loop, self.scheduler, self.meters, self._feed, self.touch)
         pages = Pages(log, self.meters)
         self._feeder = Feeder(rooms, pages, out, caught_up=caught_up)
         self._stalls = Stalls(loop, self.scheduler, self.connections, self.meters)
@@ -85,10 +85,6 @@ class Node:
         self.connections.discard(connection)
         for watch in list(connection.watches.values()):
             self.hub.leave(watch)
-
-    def touch(self, connection: Connection) -> None:
-        """Note that a connection has something in its outbox; flush it soon."""
-        self._flusher.touch(connection)
 
     # --- watching ---
 

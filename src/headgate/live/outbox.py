@@ -95,10 +95,13 @@ class Outbox:
 
     def take_all(self) -> list[Frame]:
         """Remove and return all, in the order in which they go out."""
-        frames = [*self.control, *self.stream, *self.signals.values()]
-        self.control.clear()
-        self.stream.clear()
-        self.signals.clear()
+        frames, self.control = self.control, []
+        if self.stream:
+            frames += self.stream
+            self.stream.clear()
+        if self.signals:
+            frames += self.signals.values()
+            self.signals.clear()
         self.size_bytes = 0
         return frames
 

@@ -10,9 +10,8 @@ the loop, and never longer than 50 ms.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode, Shared
@@ -50,20 +49,21 @@ class Outgoing:
 class _Pass:
     """Events, what has grown and some signals, on their way to all watchers."""
 
-    __slots__ = ("began_at", "grown", "run", "signals", "watches")
+    __slots__ = ("at", "began_at", "grown", "run", "signals", "watches")
 
     def __init__(
         self,
         run: Run | None,
         grown: Run | None,
         signals: list[tuple[Signal, Shared]],
-        watches: Iterator[Watch],
+        watches: list[Watch],
         began_at: float,
     ) -> None:
         self.run = run
         self.grown = grown
         self.signals = signals
         self.watches = watches
+        self.at = 0  # the first of them whose turn has not come yet
         self.began_at = began_at
 
 
@@ -133,7 +133,8 @@ class HubRoom:
         """Take events that follow the head, and send them soon."""
         self.tail.append(events)
         self.head = events[-1].seq
-        self.target = max(self.target, self.head)
+        if self.target < self.head:  # noqa: PLR1730 - `max` is a call
+            self.target = self.head
         self._out.meters.events += len(events)
         self._send_soon()
 
@@ -162,7 +163,7 @@ class HubRoom:
         if self.growing is not None:
             texts = self.growing.whole(watch.visible_from, self.head)
             whole = [Shared(each) for each in texts]
-            said = Said.of(whole, watch.connection.mode)
+            said = Said(whole, watch.connection.mode)
             if not self.deliver(watch.connection, said):
                 self._fell_behind(watch)
 
@@ -183,10 +184,11 @@ class HubRoom:
 
     def _send_soon(self) -> None:
         """Have a pass begin when the tick is over, unless that is arranged."""
+        now = self._out.loop.time()
         if self._waits_since is None:
-            self._waits_since = self._out.loop.time()
+            self._waits_since = now
         if self._pass is None and self._timer is None and not self.queued:
-            if self._out.loop.time() >= self._due:
+            if now >= self._due:
                 self._out.scheduler.ready(self)
             else:
                 self._timer = self._out.loop.call_at(self._due, self._ticked)
@@ -201,10 +203,8 @@ class HubRoom:
             self._pass = self._begin_pass()
         here = self._pass
         while not part.over:
-            some = list(islice(here.watches, min(_AT_ONCE, part.writes)))
-            if not some:
-                self._end_pass(here)
-                return False
+            some = here.watches[here.at : here.at + min(_AT_ONCE, part.writes)]
+            here.at += len(some)
             part.writes -= len(some)
             if here.run is not None:
                 self._send(here.run, some)
@@ -212,6 +212,9 @@ class HubRoom:
                 self._tell(here.grown, some)
             for signal, shared in here.signals:
                 self._say(signal, shared, some)
+            if here.at >= len(here.watches):
+                self._end_pass(here)
+                return False
         return True
 
     def _begin_pass(self) -> _Pass:
@@ -224,12 +227,14 @@ class HubRoom:
         if self._waits_since is not None:
             self._out.meters.waited(now - self._waits_since)
         self._waits_since = now if self._sent < self.head else None
-        signals = [(each, Shared(each.push)) for each in self._signals.take_all()]
+        signals: list[tuple[Signal, Shared]] = []
+        if self._signals.waiting:
+            signals += [(each, Shared(each.push)) for each in self._signals.take_all()]
         # What grows is told after the event that began it, and never after the one
         # that ended it: who was sent either is sent nothing else of it.
         due = [] if self.growing is None else self.growing.take_due(self._sent)
         grown = Run([Shared(each) for each in due], 0) if due else None
-        return _Pass(run, grown, signals, iter(list(self.watches.values())), now)
+        return _Pass(run, grown, signals, list(self.watches.values()), now)
 
     def _end_pass(self, done: _Pass) -> None:
         self._pass = None
@@ -241,7 +246,7 @@ class HubRoom:
             took = now - done.began_at
             self._due = now + min(took * TICK_OF_PASS, TICK_MAX_SECONDS)
         grows = self.growing is not None and self.growing.is_due(self._sent)
-        if self._sent < self.head or self._signals or grows:
+        if self._sent < self.head or self._signals.waiting or grows:
             self._send_soon()
 
     def _send(self, run: Run, watches: list[Watch]) -> None:

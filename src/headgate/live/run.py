@@ -13,7 +13,7 @@ RUN_MAX_BYTES = 64 * 1024  # past it a run ends, with the event that reached it
 
 
 class Said:
-    """What goes out at once, in one mode: its frames, and all of them as one write.
+    """What pushes are in one mode: their frames, and all of them as one write.
 
     Attributes:
         frames: One for each push; a mode may say less than all.
@@ -22,16 +22,15 @@ class Said:
 
     __slots__ = ("_ready", "frames", "size_bytes")
 
-    def __init__(self, frames: list[Frame]) -> None:
-        self.frames = frames
-        self.size_bytes = sum(frame.size for frame in frames)
+    def __init__(self, pushes: Iterable[Shared], mode: Mode) -> None:
+        self.frames: list[Frame] = []
+        self.size_bytes = 0
         self._ready: bytes | None = None
-
-    @classmethod
-    def of(cls, pushes: Iterable[Shared], mode: Mode) -> Said:
-        """Return what pushes are in a mode."""
-        frames = [shared.frame(mode) for shared in pushes]
-        return cls([frame for frame in frames if frame is not None])
+        for shared in pushes:
+            frame = shared.frame(mode)
+            if frame is not None:
+                self.frames.append(frame)
+                self.size_bytes += frame.size
 
     @property
     def ready(self) -> bytes:
@@ -79,14 +78,14 @@ class Run:
         # No dict by mode: an Enum is hashed by Python code, and that for each watcher.
         if mode is Mode.V1:
             if self._v1 is None:
-                self._v1 = Said.of(self.shared, mode)
+                self._v1 = Said(self.shared, mode)
             return self._v1
         if mode is Mode.PLAIN:
             if self._plain is None:
-                self._plain = Said.of(self.shared, mode)
+                self._plain = Said(self.shared, mode)
             return self._plain
         if self._stream is None:
-            self._stream = Said.of(self.shared, mode)
+            self._stream = Said(self.shared, mode)
         return self._stream
 
     def part(self, position: int) -> Run:

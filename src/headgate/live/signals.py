@@ -45,26 +45,26 @@ class Signal:
 
 
 class Signals:
-    """What waits for a room's next pass, the latest of each key."""
+    """What waits for a room's next pass, the latest of each key.
+
+    Attributes:
+        waiting: That, in the order in which it came.
+    """
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
-        self._waiting: dict[tuple[str, str], Signal] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._waiting)
+        self.waiting: dict[tuple[str, str], Signal] = {}
 
     def put(self, signal: Signal) -> None:
         """Add a signal in place of an earlier one of its key."""
-        if self._waiting.pop(signal.key, None) is not None:
+        if self.waiting.pop(signal.key, None) is not None:
             self._meters.signals_dropped["joined"] += 1
-        elif len(self._waiting) >= MOST_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+        elif len(self.waiting) >= MOST_WAITING:
+            del self.waiting[next(iter(self.waiting))]
             self._meters.signals_dropped["room"] += 1
-        self._waiting[signal.key] = signal
+        self.waiting[signal.key] = signal
 
     def take_all(self) -> Iterable[Signal]:
         """Remove and return all, in the order in which they came."""
-        taken, self._waiting = self._waiting, {}
+        taken, self.waiting = self.waiting, {}
         return taken.values()

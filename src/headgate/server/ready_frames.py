@@ -81,12 +81,12 @@ class ReadyFrameSink:
             self._is_idle()
             return
         writable = self._protocol.writable.is_set
-        while writable() and not outbox.empty:
+        while outbox.size_bytes and writable():
             self._write(_next(outbox))
-        if outbox.empty:
-            self._is_idle()
-        else:
+        if outbox.size_bytes:
             self.idle = False
+            return
+        self._is_idle()
         if writable():
             outbox.took()
 
