@@ -6,9 +6,9 @@ room tells them, and that look is charged as a command.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Final, Literal
+from typing import Literal
 
+from headgate.chat.gate import Later
 from headgate.chat.permissions import Rights
 from headgate.chat.rooms import may_be_made
 from headgate.chat.visitor import Visitor
@@ -23,7 +23,7 @@ from headgate.protocol.commands import (
     Send,
 )
 
-__all__ = ["MUST_WAIT", "CommandLimits"]
+__all__ = ["CommandLimits"]
 
 # What is never refused.
 _FREE = (Ping, Leave)
@@ -39,14 +39,6 @@ _OPERATIONS: dict[type[Command], str] = {
 _NEEDS = {"send": "send", "edit": "send", "history": "history"}
 
 
-class _Later(Enum):
-    MUST_WAIT = "must wait"
-
-
-# It is decided by another process.
-MUST_WAIT: Final = _Later.MUST_WAIT
-
-
 class CommandLimits:
     """Counts the commands of one connection."""
 
@@ -55,7 +47,7 @@ class CommandLimits:
 
     def refusal_now(
         self, command: Command
-    ) -> Decision | Literal[_Later.MUST_WAIT] | None:
+    ) -> Decision | Literal[Later.MUST_WAIT] | None:
         """Count a command that needs no look into a room.
 
         Returns why it may not be done now, None where it may, or `MUST_WAIT`: then
@@ -64,10 +56,16 @@ class CommandLimits:
         if isinstance(command, _FREE):
             return None
         gate = self._visitor.gate
-        charges = gate.charges(*self._charged(command))
-        if gate.waits(charges):
-            return gate.certain(charges) or MUST_WAIT
-        return gate.decide(charges)
+        return gate.decide_now(gate.charges(*self._charged(command)))
+
+    def send_refusal_now(
+        self, rights: Rights
+    ) -> Decision | Literal[Later.MUST_WAIT] | None:
+        """Count a message to a room that is joined, as `refusal_now` does."""
+        gate = self._visitor.gate
+        may = rights.denial("send") is None
+        charges = gate.charges("send", rights) if may else gate.charges("command")
+        return gate.decide_now(charges)
 
     async def refusal(self, command: Command) -> Decision | None:
         """Count a command; return why it may not be done now, or None.

@@ -17,7 +17,7 @@ from headgate.chat.answers import failure as refused
 from headgate.chat.answers import saved
 from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
-from headgate.chat.command_limits import MUST_WAIT, CommandLimits
+from headgate.chat.command_limits import CommandLimits
 from headgate.chat.conf import conf
 from headgate.chat.entrance import Ahead, come_in
 from headgate.chat.entries import (
@@ -29,7 +29,7 @@ from headgate.chat.entries import (
     drafted,
     message_details,
 )
-from headgate.chat.gate import refusal_error
+from headgate.chat.gate import MUST_WAIT, refusal_error
 from headgate.chat.growing_commands import GrowingCommands
 from headgate.chat.history import events_page, messages_of, messages_page
 from headgate.chat.models import Room
@@ -171,6 +171,8 @@ class Conversation:
             command = decode_command(payload)
         except BadCommand:
             return False  # `hear` says what is wrong
+        if isinstance(command, Send):
+            return self._send_now(command)
         if not self._needs_no_waiting(command):
             return False
         refusal = self._limits.refusal_now(command)
@@ -183,22 +185,12 @@ class Conversation:
         return True
 
     def _needs_no_waiting(self, command: Command) -> bool:
-        if isinstance(command, Send):
-            return self._visitor.watch(command.room) is not None and (
-                not has_before_send()
-            )
         if isinstance(command, Append):
             return self._growing.needs_no_waiting(command)
         return type(command) in _AT_ONCE
 
     def _do(self, command: Command) -> None:
         """Do what a command asks that needs no waiting."""
-        if isinstance(command, Send):
-            watch = self._visitor.watch(command.room)
-            draft = self._draft(command, watch.rights if watch else Deny())
-            if draft is not None:
-                self._visitor.submit(draft, self._answer(command, draft))
-            return
         if isinstance(command, Append):
             self._growing.append_now(command)
             return
@@ -292,6 +284,23 @@ class Conversation:
 
     # --- writing ---
 
+    def _send_now(self, command: Send) -> bool:
+        """Take a message to a joined room, unless the project looks at it before."""
+        visitor = self._visitor
+        watch = visitor.watch(command.room)
+        if watch is None or has_before_send():
+            return False
+        refusal = self._limits.send_refusal_now(watch.rights)
+        if refusal is MUST_WAIT:
+            return False
+        if refusal is not None:
+            self._refused(command, refusal)
+            return True
+        draft = self._draft(command, watch.rights)
+        if draft is not None:
+            visitor.submit(draft, self._answer(command, draft))
+        return True
+
     async def _send(self, command: Send) -> None:
         visitor = self._visitor
         draft = self._draft(command, await visitor.enter(command.room))
@@ -308,11 +317,14 @@ class Conversation:
 
     def _draft(self, command: Send, rights: Rights | Deny) -> Draft | None:
         """Return a message to be written, or refuse it."""
-        denial = rights if isinstance(rights, Deny) else rights.denial("send")
-        if isinstance(rights, Deny) or denial is not None:
-            self._refuse(command, denied(denial or Deny()))
-            return None
-        return drafted(command, rights.room_id, self._visitor.actor)
+        if isinstance(rights, Rights):
+            denial = rights.denial("send")
+            if denial is None:
+                return drafted(command, rights.room_id, self._visitor.actor)
+        else:
+            denial = rights
+        self._refuse(command, denied(denial))
+        return None
 
     async def _edit(self, command: Edit) -> None:
         details = message_details(format=command.format, data=command.data)

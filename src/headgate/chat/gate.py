@@ -8,8 +8,10 @@ else by their address.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from itertools import count
 from types import MappingProxyType
+from typing import Final, Literal
 
 from headgate.chat.overrides import overrides
 from headgate.chat.people import Actor
@@ -24,7 +26,7 @@ from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 from headgate.protocol.pushes import Error
 
-__all__ = ["Gate", "own_limiter", "person_key", "refusal_error"]
+__all__ = ["MUST_WAIT", "Gate", "Later", "own_limiter", "person_key", "refusal_error"]
 
 NEVER_MS = 60_000  # told where waiting would not help: no operation is so by default
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -47,6 +49,15 @@ _BY_ROOM = frozenset({"send", "slow_mode", "typing"})
 _TOLD = ("command", "append", "send", "send.all", "typing", "history")
 
 RoomCharge = tuple[Rights, Charge]
+
+
+class Later(Enum):
+    """What is said instead of a decision that another process makes."""
+
+    MUST_WAIT = "must wait"
+
+
+MUST_WAIT: Final = Later.MUST_WAIT
 
 _numbers = count(1)
 # The limiter of what belongs to one process, and the shared one that it goes with.
@@ -214,13 +225,20 @@ class Gate:
 
     # --- deciding ---
 
-    def waits(self, charges: list[Charge]) -> bool:
-        """Return whether a decision has to wait for another process."""
-        return limiter().remote and any(
-            not (self._connected and _is_command(each)) for each in charges
-        )
+    def decide_now(
+        self, charges: list[Charge]
+    ) -> Decision | Literal[Later.MUST_WAIT] | None:
+        """Count charges, if no other process has to be asked for that.
 
-    def certain(self, charges: list[Charge]) -> Decision | None:
+        Returns a refusal, None, or `MUST_WAIT`: then nothing is counted yet.
+        """
+        if limiter().remote and any(
+            not (self._connected and _is_command(each)) for each in charges
+        ):
+            return self._certain(charges) or MUST_WAIT
+        return self.decide(charges)
+
+    def _certain(self, charges: list[Charge]) -> Decision | None:
         """Return a refusal that is certain without waiting, else None."""
         attempted = limiter().store.attempted
         found = [attempted(policy, key, cost) for policy, key, cost in charges]
@@ -229,10 +247,9 @@ class Gate:
 
     def decide(self, charges: list[Charge]) -> Decision | None:
         """Count charges that need no waiting; return a refusal, or None."""
-        shared = limiter()
-        if not charges or shared.off:
-            return None
         deciding = own_limiter()
+        if not charges or deciding.off:
+            return None
         if len(charges) == 1:
             decision = deciding.decide_one(*charges[0])
             return None if decision.allowed else decision

@@ -13,7 +13,7 @@ from typing import Any
 from headgate.chat.before_send import has_before_send
 from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
-from headgate.chat.gate import refusal_error
+from headgate.chat.gate import MUST_WAIT, refusal_error
 from headgate.chat.handshake import Wishes
 from headgate.chat.permissions import Deny, Rights
 from headgate.chat.push_pace import wished_pace
@@ -83,13 +83,9 @@ class PlainConversation:
             command = decode_plain(payload)
         except BadCommand:
             return False  # `hear` says what is wrong
-        gate, charges = self._visitor.gate, self._charges()
-        if gate.waits(charges):
-            refusal = gate.certain(charges)
-            if refusal is None:
-                return False
-        else:
-            refusal = gate.decide(charges)
+        refusal = self._visitor.gate.decide_now(self._charges())
+        if refusal is MUST_WAIT:
+            return False
         if refusal is not None:
             self._refused(command, refusal)
             return True

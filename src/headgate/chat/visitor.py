@@ -235,12 +235,14 @@ class Visitor:
 
     def _settled(self, answer: Callable[[Verdict], Any], verdict: Verdict) -> None:
         self._in_flight -= 1
-        self._tell_fewer()
+        if self._fewer is not None:
+            self._tell_fewer()
         if not self.connection.closed:
             message = answer(verdict)
             if message is not None:
                 self.say(message)
-        self._leave_when_done()
+        if self.is_leaving:
+            self._leave_when_done()
 
     # --- limits ---
 
@@ -284,12 +286,13 @@ class Visitor:
     @property
     def ready(self) -> bool:
         """Whether this connection may be read: no pause, nothing unanswered, unread."""
+        connection = self.connection
         return (
             self._in_flight < MAX_IN_FLIGHT
-            and self.connection.outbox.roomy
+            and connection.outbox.roomy
             and self._going_on is None
-            and not self.is_leaving
-            and not self.connection.closed
+            and self.back_in_ms is None
+            and not connection.closed
         )
 
     async def ready_for_more(self) -> None:

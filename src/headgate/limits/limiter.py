@@ -46,6 +46,12 @@ class Limiter:
 
     `decide_one(policy, key, cost=None)` decides one charge, `adecide_one` the same
     from async code.
+
+    Attributes:
+        store: Where it is counted.
+        refusals: Where refusals are noted.
+        remote: Whether a decision may wait for another process.
+        off: Whether nothing is limited.
     """
 
     def __init__(
@@ -60,16 +66,8 @@ class Limiter:
         self.decide_one: _DecideOne = self.store.decide_one
         self.adecide_one: _ADecideOne = self.store.adecide_one
         self.store.note = self.refusals.note
-
-    @property
-    def remote(self) -> bool:
-        """Whether a decision may wait for another process."""
-        return self.store.remote
-
-    @property
-    def off(self) -> bool:
-        """Whether nothing is limited."""
-        return isinstance(self.store, OpenStore)
+        self.remote = self.store.remote
+        self.off = isinstance(self.store, OpenStore)
 
     def decide(self, charges: Sequence[Charge]) -> Verdict:
         """Decide several charges, all or none; what is refused counts nowhere.

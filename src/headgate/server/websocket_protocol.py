@@ -172,7 +172,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
         until = _clock() + TURN_SECONDS
         self._held = False
         while at < len(data):
-            if self._waits or not left or _clock() > until:
+            is_first = left == MOST_AT_ONCE
+            if self._waits or not left or not (is_first or _clock() < until):
                 self._held = True
                 break
             end = end_of_frame(data, at, self._room_for)
@@ -185,7 +186,8 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
                 self._begun, self._at = b"", 0
                 return  # what comes after a close frame is nothing (section 5.5.1)
         self._at = at
-        self._answer_pings()
+        if self._pongs:
+            self._answer_pings()
         if self._refused:
             self._begun, self._at = b"", 0
             self._hand_on(data[at:])
