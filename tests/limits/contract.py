@@ -96,6 +96,9 @@ class StoreContract:
         await asked.one(DAY)
         assert asked.store.attempted(DAY, "k", None) is None
 
+    async def test_no_charges_are_certain(self, asked: Asked) -> None:
+        assert asked.store.counted([]) is not asked.store.remote
+
     async def test_each_function_has_its_twin(self, asked: Asked) -> None:
         for name in ("decide_one", "decide", "refund", "reset"):
             twins = getattr(asked.store, name), getattr(asked.store, f"a{name}")
@@ -143,6 +146,26 @@ class CountingContract(StoreContract):
         assert not verdict.allowed
         assert verdict.refused is verdict.decisions[1]
         assert (await asked.look([Charge(HOUR, "k")])).decisions[0].remaining == 10
+
+    async def test_what_is_certain_is_counted_and_else_nothing_is(
+        self, asked: Asked
+    ) -> None:
+        charges = [Charge(HOUR, "k", 2), Charge(DAY, "k")]
+        await asked.all(charges)  # so both keys are known
+        counted = asked.store.counted(charges)
+        looked = (await asked.look(charges)).decisions
+
+        assert counted is not asked.store.remote
+        assert [each.remaining for each in looked] == ([6, 1] if counted else [8, 2])
+
+    async def test_a_refusal_is_never_certain_to_be_allowed(self, asked: Asked) -> None:
+        charges = [Charge(HOUR, "k"), Charge(DAY, "k")]
+        await asked.all([Charge(HOUR, "k"), Charge(DAY, "k", 3)])
+
+        assert not asked.store.counted(charges)
+        assert not asked.store.counted([Charge(HOUR, "new"), Charge(HOUR, "k")])
+        assert (await asked.look([Charge(HOUR, "k")])).decisions[0].remaining == 9
+        assert not asked.limiter.refusals.totals
 
     async def test_looking_counts_nothing_and_notes_nothing(self, asked: Asked) -> None:
         charge = Charge(DAY, "k", 3)

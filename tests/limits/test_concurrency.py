@@ -67,6 +67,23 @@ def test_p16_threads_let_in_exactly_the_limit_of_several_policies() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
+def test_p16_threads_count_what_is_certain_and_let_in_exactly_the_limit() -> None:
+    for _ in range(20):
+        limiter = Limiter(MemoryStore(clock=Clock()))
+        charges = [Charge(OTHER, "k"), Charge(SLOW, "k")]
+
+        def work(limiter: Limiter = limiter, charges: Any = charges) -> int:
+            store = limiter.store
+            return sum(
+                store.counted(charges) or limiter.decide(charges).allowed
+                for _ in range(50)
+            )
+
+        assert _in_threads(16, work) == 100
+        assert limiter.peek(charges).decisions[0].remaining == 900
+
+
+@pytest.mark.usefixtures("hurried")
 def test_p16_threads_with_many_keys_and_sweeps_keep_the_count() -> None:
     clock = Clock()
     store = MemoryStore(max_keys=300, clock=clock)

@@ -64,6 +64,16 @@ class _Agree(RuleBasedStateMachine):
             charges.append(Charge(policy, key, cost))
         self.compare(charges, write=data.draw(st.booleans()))
 
+    @rule(names=st.permutations(NAMES), count=st.integers(1, 3), data=st.data())
+    def count(self, names: list[str], count: int, data: st.DataObject) -> None:
+        """Count what is certain, which only the memory store can say."""
+        key = data.draw(st.sampled_from(KEYS))
+        charges = [Charge(self.policies[name], key) for name in names[:count]]
+        if self.memory.store.counted(charges):
+            remote = self.remote.store.decide(charges)
+            assert all(each.allowed for each in remote)
+        self.compare(charges, write=False)
+
     def compare(self, charges: list[Charge], *, write: bool) -> None:
         memory = self.memory.store.decide(charges, write=write)
         remote = self.remote.store.decide(charges, write=write)
@@ -76,6 +86,10 @@ class _WithTheModel(_Agree):
     @rule()
     def change(self) -> None:  # type: ignore[override]
         """Leave the limits alone."""
+
+    @rule()
+    def count(self) -> None:  # type: ignore[override]
+        """Leave it to those without buckets, which would not hear of it."""
 
     @rule(name=st.sampled_from(NAMES), key=st.sampled_from(KEYS), data=st.data())
     def refund(self, name: str, key: str, data: st.DataObject) -> None:

@@ -261,6 +261,8 @@ class Gate:
                 deciding.refusals.note(decision)
                 return decision
         self._met = None
+        if deciding.store.counted(charges):
+            return None
         refusal = deciding.decide(charges).refused
         if refusal is not None:
             met = [each for each in charges if each.policy is refusal.policy]

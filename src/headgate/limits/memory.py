@@ -80,10 +80,9 @@ class _DecideOne(Protocol):
     ) -> Decision: ...
 
 
-class _Decide(Protocol):
-    def __call__(
-        self, charges: Sequence[Charge], *, write: bool = True, wait_us: int = 0
-    ) -> list[Decision]: ...
+# When it was decided, and what was counted: one for each charge, in their order.
+_Counted = tuple[int, list[tuple[_Cell, int]]]
+_Count = Callable[[Sequence[Charge]], _Counted | None]
 
 
 def _quick(
@@ -125,22 +124,15 @@ def _quick(
     return decide_one
 
 
-def _quick_together(
-    shelves: dict[str, _Shelf], clock: Callable[[], int], slow: _Decide
-) -> _Decide:
+def _quick_together(shelves: dict[str, _Shelf], clock: Callable[[], int]) -> _Count:
     """Return the function for known keys that are all allowed, as `_quick` does.
 
     It takes several numbers without the store's token, but waits for none of them: if
     one is in somebody's hands it puts back what it has, so nobody waits for long.
     """
 
-    def decide(
-        charges: Sequence[Charge], *, write: bool = True, wait_us: int = 0
-    ) -> list[Decision]:
-        """Decide several charges, all or none; see `Store`."""
-        if wait_us or not write:
-            return slow(charges, write=write, wait_us=wait_us)
-        decisions: list[Decision] = []
+    def count(charges: Sequence[Charge]) -> _Counted | None:
+        """Count several charges, or none: None where one is no such case."""
         numbers: list[tuple[_Cell, int]] = []  # to be put back, as they are by then
         counted: list[tuple[_Cell, int]] = []
         try:
@@ -156,25 +148,17 @@ def _quick_together(
                 if after - policy.tolerance_us > now or not increment:
                     break
                 counted.append((cell, after))
-                decision: Decision = Allowed()
-                decision.policy = policy
-                decision.key = key
-                decision.allowed = True
-                decision.increment_us = increment
-                decision.now_us = now
-                decision.tat_us = after
-                decisions.append(decision)
             else:
                 numbers = counted
-                return decisions
+                return now, counted
         except LookupError:  # new, in somebody's hands, or in this decision twice
             pass
         finally:
             for cell, number in numbers:
                 cell.append(number)
-        return slow(charges)
+        return None
 
-    return decide
+    return count
 
 
 def _take(cell: _Cell) -> int:
@@ -215,7 +199,7 @@ class MemoryStore:
         self._until_sweep = _LEAST_BETWEEN_SWEEPS
         self._next_full_sweep_us = 0
         self.decide_one: _DecideOne = _quick(self._shelves, clock, self._decide_one)
-        self.decide: _Decide = _quick_together(self._shelves, clock, self._decide)
+        self._count_known = _quick_together(self._shelves, clock)
 
     def __len__(self) -> int:
         """Return how many keys are kept."""
@@ -259,12 +243,42 @@ class MemoryStore:
         self.note(decision)
         return decision
 
-    def _decide(  # noqa: C901, PLR0912, PLR0915 - written out: parts take longer
+    def decide(
         self,
         charges: Sequence[Charge],
         *,
         write: bool = True,
         wait_us: int = 0,
+    ) -> list[Decision]:
+        """Decide several charges, all or none; see `Store`."""
+        known = None if wait_us or not write else self._count_known(charges)
+        if known is None:
+            return self._decide(charges, write=write, wait_us=wait_us)
+        now, counted = known
+        decisions: list[Decision] = []
+        for (policy, key, cost), (_, after) in zip(charges, counted, strict=True):
+            decision: Decision = Allowed()
+            decision.policy = policy
+            decision.key = key
+            decision.allowed = True
+            decision.increment_us = (
+                policy.increment_us if cost is None else policy.increment_of(cost)
+            )
+            decision.now_us = now
+            decision.tat_us = after
+            decisions.append(decision)
+        return decisions
+
+    def counted(self, charges: Sequence[Charge]) -> bool:
+        """Count charges of known keys if all are allowed; see `Store`."""
+        return self._count_known(charges) is not None
+
+    def _decide(  # noqa: C901, PLR0912, PLR0915 - written out: parts take longer
+        self,
+        charges: Sequence[Charge],
+        *,
+        write: bool,
+        wait_us: int,
     ) -> list[Decision]:
         """Decide several charges, of which some are new or refused."""
         check_distinct(charges)

@@ -144,6 +144,10 @@ class RedisStore:
         found = await self._aask(arguments) if self._breaker.may_ask() else None
         return self._decided(charges, found, write=write, wait_us=wait_us)
 
+    def counted(self, charges: Sequence[Charge]) -> bool:  # noqa: ARG002
+        """Return False: nothing is certain before the server has answered."""
+        return False
+
     def attempted(self, policy: Policy, key: str, cost: int | None) -> Decision | None:
         """Return a refusal that is certain without waiting, else None."""
         refusal = self._denied.get(policy, key, policy.increment_of(cost))

@@ -51,6 +51,12 @@ class Store(Protocol):
         `wait_us` is how far in the future a charge may be allowed.
         """
 
+    def counted(self, charges: Sequence[Charge]) -> bool:
+        """Count charges, all or none, if it is certain at once that all are allowed.
+
+        False where nothing was counted: `decide` says what becomes of them.
+        """
+
     def refund(self, charge: Charge) -> None:
         """Give back what was counted, for what was not done after all."""
 
