@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, cast
 
+from msgspec.structs import astuple
+
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.rows import COLUMNS, EventRow
 from headgate.protocol.codec import encode
@@ -157,8 +159,12 @@ class SQLite:
             size = 1 << (left.bit_length() - 1)  # the largest power of two that fits
             values: list[Any] = []
             for row in rows[begin : begin + size]:
-                values += row[:5]
                 values += (
+                    row.room_id,
+                    row.seq,
+                    row.kind,
+                    row.author_key,
+                    row.author_name,
                     row.client_id or "",
                     bytearray(row.digest or b""),
                     row.text,
@@ -248,7 +254,7 @@ class PostgreSQL:
 
     def insert_events(self, rows: Sequence[EventRow]) -> None:
         """Insert events from one array a column."""
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [list(column) for column in zip(*map(astuple, rows), strict=True)]
         columns[8] = [_json(details) for details in columns[8]]
         with self.connection.cursor() as cursor:
             cursor.execute(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.chat.people import author
@@ -25,8 +26,8 @@ from headgate.protocol.pushes import (
 __all__ = ["COLUMNS", "EventRow", "as_push", "timestamp"]
 
 
-class EventRow(NamedTuple):
-    """The columns of `models.Event` but for its id."""
+class EventRow(Struct):
+    """The columns of `models.Event` but for its id; C makes it, for each message."""
 
     room_id: int
     seq: int
@@ -43,7 +44,7 @@ class EventRow(NamedTuple):
     deleted_seq: int | None = None
 
 
-COLUMNS = EventRow._fields
+COLUMNS = EventRow.__struct_fields__
 
 
 @lru_cache(maxsize=64)  # the events of one transaction share their time

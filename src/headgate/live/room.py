@@ -202,7 +202,7 @@ class HubRoom:
         if self._pass is None:
             self._pass = self._begin_pass()
         here = self._pass
-        while not part.over:
+        while True:  # the scheduler has looked whether there is anything left
             some = here.watches[here.at : here.at + min(_AT_ONCE, part.writes)]
             here.at += len(some)
             part.writes -= len(some)
@@ -215,7 +215,8 @@ class HubRoom:
             if here.at >= len(here.watches):
                 self._end_pass(here)
                 return False
-        return True
+            if part.over:
+                return True
 
     def _begin_pass(self) -> _Pass:
         now = self._out.loop.time()
