@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from headgate.chat.entries import Refused, Verdict, Written
 from headgate.chat.rows import timestamp
-from headgate.chat.visitor import seq_of
 from headgate.protocol.commands import Command, Send
 from headgate.protocol.pushes import Error, Failure, Saved
 
@@ -17,8 +16,9 @@ def saved(command: Command, verdict: Verdict) -> Saved | Failure | None:
         return failure(command, verdict.error)
     if command.id is None:
         return None
-    at = verdict.push.at if isinstance(verdict, Written) else timestamp(verdict.at)
-    return Saved(reply=command.id, seq=seq_of(verdict), at=at)
+    if isinstance(verdict, Written):
+        return Saved(reply=command.id, seq=verdict.push.seq, at=verdict.push.at)
+    return Saved(reply=command.id, seq=verdict.seq, at=timestamp(verdict.at))
 
 
 def failure(command: Command, error: Error) -> Failure:

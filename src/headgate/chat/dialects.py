@@ -10,8 +10,10 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
+from msgspec import Struct
+from msgspec.json import Decoder
 from msgspec.structs import astuple
 
 from headgate.chat.models import Event, Member, Room
@@ -30,7 +32,7 @@ _GUARDED = (
 )
 
 
-class LockedRoom(NamedTuple):
+class LockedRoom(Struct, array_like=True):
     """A room whose row this transaction holds; `head` is what it was before.
 
     `guarded` says that somebody is or was banned or muted there, so that everybody
@@ -42,6 +44,10 @@ class LockedRoom(NamedTuple):
     kind: str
     head: int
     guarded: bool
+
+
+# SQLite says true and false as 1 and 0.
+_locked_rooms = Decoder(list[LockedRoom], strict=False).decode
 
 
 class Dialect(Protocol):
@@ -129,17 +135,22 @@ class SQLite:
     def lock_rooms(self, counts: dict[int, int], *, wait: bool) -> list[LockedRoom]:
         """Lock by writing: also right where a project's transaction is deferred."""
         del wait  # the busy timeout of the connection decides
-        found = self._run(
+        wanted = [encode(counts).decode()]
+        self._run(
             f"UPDATE {ROOM} SET head = head + wanted.value "  # noqa: S608
             "FROM json_each(?) AS wanted "
-            f"WHERE {ROOM}.id = CAST(wanted.key AS INTEGER) "
-            f"RETURNING id, slug, kind, head, {_GUARDED}",
-            [encode(counts).decode()],
+            f"WHERE {ROOM}.id = CAST(wanted.key AS INTEGER)",
+            wanted,
         )
-        return [
-            LockedRoom(room_id, slug, kind, head - counts[room_id], bool(guarded))
-            for room_id, slug, kind, head, guarded in found
-        ]
+        # In one row, for the GIL; RETURNING takes twice as long as both statements.
+        (((found,)),) = self._run(
+            "SELECT json_group_array(json_array("  # noqa: S608
+            f"{ROOM}.id, slug, kind, head - wanted.value, {_GUARDED})) "
+            f"FROM json_each(?) AS wanted CROSS JOIN {ROOM} "
+            f"WHERE {ROOM}.id = CAST(wanted.key AS INTEGER)",
+            wanted,
+        )
+        return _locked_rooms(found)
 
     def set_heads(self, heads: dict[int, int]) -> None:
         """Write the heads of rooms where it came otherwise than counted."""

@@ -215,10 +215,10 @@ class Journal:
         self.meters.batches.add(len(settled))
         # Those that were held come first, then the others as they came.
         self.meters.waits.add(time.monotonic() - settled[0][0].since)
+        self._waiting -= len(settled)
+        self._waiting_bytes -= sum(waiting.size_bytes for waiting, _ in settled)
         written: list[tuple[int, LogEvent]] = []
         for waiting, verdict in settled:
-            self._waiting -= 1
-            self._waiting_bytes -= waiting.size_bytes
             if isinstance(verdict, Written):
                 written.append((waiting.entry.room_id, verdict.push))
             try:

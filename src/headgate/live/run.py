@@ -71,7 +71,7 @@ class Run:
         self._v1: Said | None = None
         self._plain: Said | None = None
         self._stream: Said | None = None
-        self._parts: dict[int, Run] = {}
+        self._parts: dict[int, Run] | None = None
 
     def said(self, mode: Mode) -> Said:
         """Return what it is in a mode, made at first use."""
@@ -92,6 +92,8 @@ class Run:
         """Return what of it comes after a seq in it."""
         if position == self.after:
             return self
+        if self._parts is None:
+            self._parts = {}
         part = self._parts.get(position)
         if part is None:
             rest = self.shared[position - self.after :]
