@@ -51,7 +51,6 @@ def test_a_frame_is_made_once_in_each_form() -> None:
 
     assert (frame.text, frame.size) == ("Привет", 12)
     assert frame.text is frame.text
-    assert frame.ready == text_frame(frame.payload)
 
 
 def test_a_push_is_encoded_once_for_all_of_a_mode() -> None:

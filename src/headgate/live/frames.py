@@ -65,11 +65,6 @@ class Frame:
             self._text = self.payload.decode()
         return self._text
 
-    @property
-    def ready(self) -> bytes:
-        """The payload in its WebSocket frame; not kept, as it is joined with others."""
-        return text_frame(self.payload)
-
 
 class StreamPush(Frame):
     """A push as the event stream says it: its lines but for the id and the empty one.

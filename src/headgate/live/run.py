@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from headgate.live.frames import Frame, Mode, Shared
+from headgate.live.frames import Frame, Mode, Shared, text_frame
 
 __all__ = ["EVENT_BYTES", "RUN_MAX_BYTES", "Run", "Said", "memory_of", "run_of"]
 
@@ -36,7 +36,7 @@ class Said:
     def ready(self) -> bytes:
         """All in their WebSocket frames, one after the other."""
         if self._ready is None:
-            self._ready = b"".join([frame.ready for frame in self.frames])
+            self._ready = b"".join([text_frame(frame.payload) for frame in self.frames])
         return self._ready
 
 

@@ -14,6 +14,7 @@ import struct
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from headgate.live.frames import text_frame
 from headgate.live.outbox import Outbox
 from headgate.live.run import RUN_MAX_BYTES
 
@@ -26,11 +27,11 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # on, for 0 s
 def _next(outbox: Outbox) -> bytes:
     """Take frames for one write: no more than one that is not read may be large."""
     if outbox.size_bytes <= RUN_MAX_BYTES:
-        return b"".join([frame.ready for frame in outbox.take_all()])
+        return b"".join([text_frame(frame.payload) for frame in outbox.take_all()])
     frames, size = [], 0
     while size < RUN_MAX_BYTES and not outbox.empty:
         frame = outbox.take()
-        frames.append(frame.ready)
+        frames.append(text_frame(frame.payload))
         size += frame.size
     return b"".join(frames)
 
