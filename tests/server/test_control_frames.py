@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from typing import Any
 
@@ -372,18 +371,18 @@ async def test_no_chunk_of_tiny_frames_holds_the_loop(chunk: bytes) -> None:
 
 
 async def test_a_turn_ends_by_time_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each frame takes long."""
+    """Where each frame takes long: the one that takes it past its time is the last."""
     wire = await Wire().opened()
     heard: list[str] = []
     wire.protocol._listener = lambda text: heard.append(text) is None
-    clock = itertools.count(0.0, websocket_protocol.TURN_SECONDS / 3.5)
-    monkeypatch.setattr(websocket_protocol, "_clock", lambda: next(clock))
-    wire.protocol.data_received(client_frame(FIN | TEXT, b"a") * 8)
+    each_seconds = websocket_protocol.TURN_SECONDS / 3.5
+    monkeypatch.setattr(websocket_protocol, "_clock", lambda: len(heard) * each_seconds)
+    wire.protocol.data_received(client_frame(FIN | TEXT, b"a") * 9)
     turn = len(heard)
     await read_all(wire)
 
-    assert turn == 3
-    assert len(heard) == 8
+    assert turn == 4
+    assert len(heard) == 9
     await wire.end()
 
 
