@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headgate.chat.conf import Conf
-from headgate.server.environment import settings_in
+from headgate.server.environment import misspelt_in, settings_in
 from headgate.server.exits import EXIT_USAGE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.settings import build_settings
@@ -42,7 +42,15 @@ def test_an_empty_variable_sets_nothing(name: str) -> None:
 
 
 def test_other_variables_are_left_alone() -> None:
-    assert settings_in({"HEADGATE_ELSEWHERE": "1", "GUESTS": "yes"}) == {}
+    others = {"HEADGATE_ELSEWHERE": "1", "HEADGATE_REPORTS": "/run", "GUESTS": "yes"}
+    assert settings_in(others) == {}
+    assert misspelt_in(others) == {}
+
+
+@pytest.mark.parametrize("name", ["GUEST", "guests", "GUETSS"])
+def test_a_misspelt_variable_is_told_with_what_was_meant(name: str) -> None:
+    given = {f"HEADGATE_{name}": "yes", "HEADGATE_MAKE_ROOMS": "yes"}
+    assert misspelt_in(given) == {f"HEADGATE_{name}": "HEADGATE_GUESTS"}
 
 
 @pytest.mark.parametrize(

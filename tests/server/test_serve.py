@@ -82,6 +82,15 @@ async def read_all(one: ClientConnection) -> list[dict[str, Any]]:
 # --- starting ---
 
 
+def test_a_misspelt_setting_is_told_of(serve: Serve) -> None:
+    server = serve("--workers", "2", environment={"HEADGATE_GUEST": "yes"})
+    told = (
+        "headgate: the environment variable HEADGATE_GUEST sets nothing. "
+        "Is HEADGATE_GUESTS meant?\n"
+    )
+    assert server.stderr.count(told) == 1
+
+
 def test_one_line_on_stdout(serve: Serve) -> None:
     server = serve("--guests", "--demo")
     say(server, "general", "hi")

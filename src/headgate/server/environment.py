@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,9 +17,10 @@ from headgate.chat.limit_checks import limit_mistakes
 from headgate.outbound.address_guard import AddressGuard
 from headgate.server.exits import EXIT_USAGE, CannotStart
 
-__all__ = ["PREFIX", "settings_in"]
+__all__ = ["PREFIX", "misspelt_in", "settings_in"]
 
 PREFIX = "HEADGATE_"
+_ALIKE = 0.8  # of a name and another one, by difflib: a letter or two are wrong
 
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -57,6 +59,18 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, Any]:
     except ImproperlyConfigured as exc:
         told = str(exc).replace("HEADGATE['", PREFIX).replace("']", "")
         raise CannotStart(f"The environment says {told}", EXIT_USAGE) from None
+    return found
+
+
+def misspelt_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are nearly a setting's, and that setting's."""
+    known = [field.name for field in fields(Conf)]
+    found = {}
+    for variable in environment:
+        name = variable.removeprefix(PREFIX)
+        if name != variable and name not in known:
+            for meant in get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE):
+                found[variable] = PREFIX + meant
     return found
 
 

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from headgate.limits.report_files import VARIABLE
+from headgate.server.environment import misspelt_in
 from headgate.server.exits import EXIT_DATA, EXIT_DATABASE, EXIT_USAGE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.served import note_served, served_settings
@@ -40,6 +41,8 @@ def set_up(
     folder, if in files at all. A `worker` finds all done, and looks whether it is: it
     may be of a newer version than its supervisor.
     """
+    if not worker:
+        _warn_of_misspelt_settings()
     _make_folder(options.data)
     os.environ.setdefault(VARIABLE, str(options.data.absolute() / "limits"))
     with _one_at_a_time(options.data):
@@ -57,6 +60,16 @@ def set_up(
         with telling_of_the_database():
             if not worker or _is_behind():
                 _migrate()
+
+
+def _warn_of_misspelt_settings() -> None:
+    """Say on stderr which variables of the environment set nothing."""
+    for variable, meant in misspelt_in(os.environ).items():
+        print(
+            f"headgate: the environment variable {variable} sets nothing. "
+            f"Is {meant} meant?",
+            file=sys.stderr,
+        )
 
 
 def make_demo_rooms() -> None:
