@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from headgate.protocol.choices import choices_of
 from headgate.protocol.codes import ERRORS, Code
 from headgate.protocol.commands import (
     COMMANDS,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "NO_CHOICE",
     "BadCommand",
     "decode_command",
     "decode_plain",
@@ -59,6 +61,9 @@ _decode_loosely = msgspec.json.Decoder().decode
 # UnicodeDecodeError and ValueError are strings that are no UTF-8.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError)
 
+NO_CHOICE = "Invalid enum value"  # what msgspec says begins so
+# The commands by what stands in `cmd`.
+_BY_NAME = {command.__struct_config__.tag: command for command in COMMANDS}
 _NUL = "\\u0000"  # as JSON escapes it; it cannot say it otherwise
 _MAX_SAID = 150  # characters of msgspec's words, which may repeat the client's
 _MISSING = re.compile(r"Object missing required field `(\w+)`").fullmatch
@@ -279,6 +284,8 @@ def _explain_object(loose: dict[str, Any], what: str) -> Error:
         return error(Code.UNKNOWN_COMMAND, text, field="cmd")
     if "matching regex" in said and field in RULES:
         said = RULES[field]
+    if said.startswith(NO_CHOICE) and cmd in _BY_NAME:
+        said = choices_of(_BY_NAME[cmd], field) or said
     if len(said) > _MAX_SAID:
         said = f"{said[:_MAX_SAID]}…"
     text = f"`{inside}`: {said}." if inside else f"{said}."

@@ -192,6 +192,25 @@ async def test_what_will_not_do_is_refused_by_its_field(
 
 
 @pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ordering": "rooms"}, '`ordering`: write "none" or "room".'),
+        (
+            {"events": ["message", "sent"]},
+            '`events`: write "message", "edited", "deleted" or "membership".',
+        ),
+    ],
+)
+async def test_another_word_is_told_what_to_write(
+    owner: httpx.AsyncClient, given: dict[str, Any], told: str
+) -> None:
+    refused = await owner.post(HERE, json=CRM | given)
+
+    assert problem_of(refused) == (400, "bad_command")
+    assert told in refused.text.replace('\\"', '"')
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://crm.example/",

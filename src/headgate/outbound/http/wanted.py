@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from headgate.protocol.codec import BadCommand, error
+from headgate.protocol.choices import choices_of
+from headgate.protocol.codec import NO_CHOICE, BadCommand, error
 from headgate.protocol.codes import Code
 
 __all__ = ["wanted"]
@@ -36,6 +37,8 @@ def wanted(kind: type[S], body: str) -> S:
             field, said = found["field"], "is missing"
         elif found := _WHERE.match(said):
             field, said = found["field"], found["what"]
+            if said.startswith(NO_CHOICE):
+                said = choices_of(kind, field) or said
         text = f"`{field}`: {said}." if field else f"{said}."
     except (msgspec.MsgspecError, RecursionError, ValueError):
         text = "The body is not valid JSON."
