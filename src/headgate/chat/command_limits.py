@@ -6,8 +6,6 @@ room tells them, and that look is charged as a command.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from headgate.chat.gate import Later
 from headgate.chat.permissions import Rights
 from headgate.chat.rooms import may_be_made
@@ -45,9 +43,7 @@ class CommandLimits:
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
 
-    def refusal_now(
-        self, command: Command
-    ) -> Decision | Literal[Later.MUST_WAIT] | None:
+    def refusal_now(self, command: Command) -> Decision | Later | None:
         """Count a command that needs no look into a room.
 
         Returns why it may not be done now, None where it may, or `MUST_WAIT`: then
@@ -58,9 +54,7 @@ class CommandLimits:
         gate = self._visitor.gate
         return gate.decide_now(gate.charges(*self._charged(command)))
 
-    def send_refusal_now(
-        self, rights: Rights
-    ) -> Decision | Literal[Later.MUST_WAIT] | None:
+    def send_refusal_now(self, rights: Rights) -> Decision | Later | None:
         """Count a message to a room that is joined, as `refusal_now` does."""
         gate = self._visitor.gate
         may = rights.denial("send") is None

@@ -143,7 +143,7 @@ class SQLite:
             wanted,
         )
         # In one row, for the GIL; RETURNING takes twice as long as both statements.
-        (((found,)),) = self._run(
+        [(found,)] = self._run(
             "SELECT json_group_array(json_array("  # noqa: S608
             f"{ROOM}.id, slug, kind, head - wanted.value, {_GUARDED})) "
             f"FROM json_each(?) AS wanted CROSS JOIN {ROOM} "

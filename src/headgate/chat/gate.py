@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from itertools import count
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from headgate.chat.overrides import overrides
 from headgate.chat.people import Actor
@@ -225,9 +225,7 @@ class Gate:
 
     # --- deciding ---
 
-    def decide_now(
-        self, charges: list[Charge]
-    ) -> Decision | Literal[Later.MUST_WAIT] | None:
+    def decide_now(self, charges: list[Charge]) -> Decision | Later | None:
         """Count charges, if no other process has to be asked for that.
 
         Returns a refusal, None, or `MUST_WAIT`: then nothing is counted yet.
