@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headgate.live.asgi_sink import AsgiSink
-from headgate.live.frames import Frame
+from headgate.live.frames import Frame, text_frame
 from headgate.live.outbox import Outbox
 from tests.live.parts import turns
 
@@ -107,7 +107,7 @@ async def test_room_is_told_as_it_comes(server: Server, sink: AsgiSink) -> None:
 async def test_all_goes_through_the_outbox_while_that_is_below_its_limit(
     sink: AsgiSink,
 ) -> None:
-    assert not sink.write(Frame(b"a").ready)
+    assert not sink.write(text_frame(b"a"))
     assert sink.takes(outbox_of("x" * 99))
     assert not sink.takes(outbox_of("x" * 100))
 
