@@ -157,7 +157,7 @@ async def test_what_was_begun_is_answered_after_the_farewell(serve: Serve) -> No
             await ada.say(cmd="send", id=1, room="general", text="from Ada")
             await ada.ask(cmd="ping", id=2)  # so that is in the journal
             await bob.say(message="from Bob")
-            await bob.socket.ping()
+            await (await bob.socket.ping())  # so that has come, too
             await bob.say(message=1)  # what is answered in its turn is not answered
             tell(server)
             await ada.hear_until(lambda said: said.get("push") == "going_away")
