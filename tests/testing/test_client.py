@@ -323,7 +323,7 @@ async def test_the_servers_close_is_told(somebody: User) -> None:
 
 
 async def test_what_does_not_come_is_named(somebody: User) -> None:
-    async with ChatClient(somebody, "general", timeout_seconds=0.2) as ada:
+    async with ChatClient(somebody, "general", timeout_seconds=2) as ada:
         await ada.send("general", "hi")
         with pytest.raises(TimeoutError, match="a push message text='ho'") as told:
             await ada.push("message", text="ho")
