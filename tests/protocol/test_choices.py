@@ -51,6 +51,22 @@ def test_another_word_in_a_command_is_told_what_to_write(
     assert "Invalid" not in told.value.error.text
 
 
+@pytest.mark.parametrize("second", ["[]", "{}", "null", "7", '"ping"', '"no such"'])
+def test_a_second_name_of_the_command_is_an_answer_too(second: str) -> None:
+    twice = f'{{"cmd":"send","room":"a","text":"x","format":"html","cmd":{second}}}'
+    with pytest.raises(BadCommand) as told:
+        decode_command(twice)
+    assert told.value.error.field == "format"
+
+
+def test_the_words_are_found_once() -> None:
+    """Whoever sends such a command again and again costs no more than others."""
+    choices_of(_Wish, "size")
+    before = choices_of.cache_info().misses
+    choices_of(_Wish, "size")
+    assert choices_of.cache_info().misses == before
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_every_command_can_be_looked_through(kind: type[Struct]) -> None:
     for field in kind.__struct_fields__:

@@ -284,7 +284,8 @@ def _explain_object(loose: dict[str, Any], what: str) -> Error:
         return error(Code.UNKNOWN_COMMAND, text, field="cmd")
     if "matching regex" in said and field in RULES:
         said = RULES[field]
-    if said.startswith(NO_CHOICE) and cmd in _BY_NAME:
+    if said.startswith(NO_CHOICE) and isinstance(cmd, str) and cmd in _BY_NAME:
+        # JSON lets `cmd` come twice; this is the last one.
         said = choices_of(_BY_NAME[cmd], field) or said
     if len(said) > _MAX_SAID:
         said = f"{said[:_MAX_SAID]}…"
