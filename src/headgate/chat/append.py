@@ -163,13 +163,11 @@ class _Batch:
         """Number and insert messages."""
         known = self._known(drafts) if self.look else {}
         guarded = {room.id for room in self.rooms.values() if room.guarded}
-        held: dict[tuple[int, str], Refused] = {}
-        if guarded:
-            held = self._held(
-                (draft.room_id, draft.actor.key)
-                for draft in drafts
-                if draft.room_id in guarded
-            )
+        held = self._held(
+            (draft.room_id, draft.actor.key)
+            for draft in drafts
+            if draft.room_id in guarded
+        )
         if held and not self.look:
             # Whoever is refused inserts nothing, so the index cannot tell a retry.
             known = self._known(d for d in drafts if (d.room_id, d.actor.key) in held)

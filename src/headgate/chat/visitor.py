@@ -291,7 +291,7 @@ class Visitor:
             self._in_flight < MAX_IN_FLIGHT
             and connection.outbox.roomy
             and self._going_on is None
-            and self.back_in_ms is None
+            and not self.is_leaving
             and not connection.closed
         )
 
