@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import uvloop
@@ -103,7 +104,8 @@ class Load:
                 "cmd": "send",
                 "id": self.sent,
                 "room": f"room-{self.sockets.index(socket)}",
-                "client_id": f"c-{self.sent}",
+                # As our clients make them, see `headgate.client.writing`.
+                "client_id": f"{time.time_ns() // 1_000_000:x}-{token_urlsafe(16)}",
                 "text": TEXT,
             }
         else:

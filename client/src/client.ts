@@ -81,10 +81,10 @@ export function createClient<Data = JsonObject>(options: ClientOptions = {}): Cl
     random,
     limits,
     settings: options.outbox,
-    randomUUID: options.randomUUID ?? randomId,
+    randomUUID: options.randomUUID ?? newId,
     storage:
       options.outbox?.persist && storage
-        ? createOutboxStorage(storage, createTabLock(clock, storage, randomId()))
+        ? createOutboxStorage(storage, createTabLock(clock, storage, newId()))
         : null,
     call: link.call,
     changed: (name) => rooms.get(name)?.changed(),
@@ -134,9 +134,11 @@ export function createClient<Data = JsonObject>(options: ClientOptions = {}): Cl
     });
   }
 
-  function randomId(): string {
+  function newId(): string {
     // Only secure pages have `randomUUID`.
-    return globalThis.crypto?.randomUUID?.() ?? `${random()}${random()}`.replace(/0\./g, "");
+    const uuid = globalThis.crypto?.randomUUID?.() ?? `${random()}${random()}`.replace(/0\./g, "");
+    // What begins with the time stands together in the server's index, and costs it less.
+    return `${Date.now().toString(16)}-${uuid}`;
   }
 
   function room(name: string): Room<Data> {

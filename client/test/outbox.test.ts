@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FakeLocks } from "./fakes/fake_locks.js";
 import { ADA, ZOE } from "./fakes/fake_server.js";
 import { openPage, texts, type Page } from "./fakes/page.js";
+import { createClient } from "../src/client.js";
 import type { Message } from "../src/types.js";
 
 let wallMs = Date.UTC(2026, 0, 1);
@@ -109,6 +110,22 @@ test("the same client_id while it waits is the same message", () => {
   const again = client.room("general").send("hi", { client_id: "x" });
   expect(again.sent).toBe(first.sent);
   expect(client.outbox.get()).toHaveLength(1);
+});
+
+test("its ids begin with the time, so that the server's index of them grows at its end", () => {
+  const randomUUID = vi.spyOn(crypto, "randomUUID");
+  randomUUID.mockReturnValueOnce("ffffffff-0000-4000-8000-000000000000");
+  wallMs = 1_800_000_000_000;
+  const { server, clock } = openPage();
+  const { WebSocket } = server.sockets;
+  const client = createClient({ bootstrap: server.bootstrap, WebSocket, clock, storage: null });
+
+  const { client_id } = client.room("general").send("one");
+  wallMs += 1;
+  const later = client.room("general").send("two").client_id;
+
+  expect(client_id).toBe("1a3185c5000-ffffffff-0000-4000-8000-000000000000");
+  expect(client_id < later).toBe(true);
 });
 
 test("a refusal without a time fails at once, in the server's words, and holds up its room", async () => {

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from headgate.chat.history import (
     PAGE_MAX_BYTES,
     DatabaseLog,
     events_page,
+    known_message,
     landed,
     message_at,
     messages_of,
@@ -171,3 +174,18 @@ def test_a_message_is_found_by_its_seq(room: Room) -> None:
     assert (message.text, message.edited_seq) == ("e3", 3)
     assert message_at(room.pk, 3) is None
     assert message_at(room.pk, 99) is None
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite's planner")
+def test_what_landed_is_looked_up_in_the_unique_index(room: Room) -> None:
+    """It holds only what has a client_id, and begins with that, not with the room."""
+    with CaptureQueriesContext(connection) as asked:
+        landed(room.pk, SYSTEM.key, ["c-1", "c-2"])
+        known_message(room.pk, SYSTEM.key, "c-1")
+
+    assert len(asked) == 2
+    with connection.cursor() as cursor:
+        for query in asked.captured_queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            [(*_, plan)] = cursor.fetchall()
+            assert "headgate_event_client_id (client_id=? AND room_id=? AND" in plan

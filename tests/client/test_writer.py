@@ -117,6 +117,20 @@ async def test_what_is_known_of_limits(server: ModelServer, connect: Connect) ->
         ada.client.allowance("no room")
 
 
+async def test_an_id_begins_with_the_time(
+    server: ModelServer, connect: Connect
+) -> None:
+    ada = await connect(rooms=["a"])
+    before_ms = time.time_ns() // 1_000_000
+
+    await gathered(ada.client.send("a", "one"), ada.client.send("a", "two"))
+
+    ids = [each.client_id or "" for each in sends(server)]
+    times = [int(each.partition("-")[0], 16) for each in ids]
+    assert before_ms <= min(times) <= max(times) <= time.time_ns() // 1_000_000
+    assert len({each.partition("-")[2] for each in ids}) == 2
+
+
 async def test_the_outbox_says_what_each_message_does(
     server: ModelServer, connect: Connect
 ) -> None:

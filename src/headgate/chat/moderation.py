@@ -58,6 +58,17 @@ def _rank(actor: Actor, room: Room) -> _Rank:
     return _Rank.OWNER if moderates else _Rank.OTHER
 
 
+def _name_in(room_id: int, key: str) -> str | None:
+    """Return by what name somebody is known in a room, the latest first."""
+    # From the end of the log back, until one is theirs: they wrote lately, mostly.
+    own = Event.objects.filter(room_id=room_id, author_key=key).order_by("-seq")
+    wrote = own.values_list("author_name", flat=True).first()
+    if wrote is not None:
+        return wrote
+    row = Member.objects.filter(room_id=room_id, author_key=key).first()
+    return None if row is None else row.name
+
+
 def known_person(room_id: int, key: str, here: Author | None = None) -> Actor | None:
     """Return whose author id it is, if they are known in a room, or None.
 
@@ -66,15 +77,7 @@ def known_person(room_id: int, key: str, here: Author | None = None) -> Actor | 
     """
     if author(key, "").kind not in _HELD:
         return None
-    own = Event.objects.filter(room_id=room_id, author_key=key)
-    wrote = own.order_by("-seq").values_list("author_name", flat=True).first()
-    row = Member.objects.filter(room_id=room_id, author_key=key).first()
-    names = [
-        None if here is None else here.name,
-        wrote,
-        None if row is None else row.name,
-    ]
-    name = next((each for each in names if each is not None), None)
+    name = _name_in(room_id, key) if here is None else here.name
     if name is None:
         return None
     if author(key, "").kind != "user":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 from headgate.client.arguments import valid_room
@@ -77,7 +78,7 @@ class Writing:
         command = Send(
             room=room,
             text=text,
-            client_id=client_id or secrets.token_urlsafe(16),
+            client_id=client_id or _new_client_id(),
             kind=kind,
             format=format,
             data=data,
@@ -121,7 +122,7 @@ class Writing:
         command = Send(
             room=room,
             text=text,
-            client_id=client_id or secrets.token_urlsafe(16),
+            client_id=client_id or _new_client_id(),
             format=format,
             data=data,
             reply_to=reply_to,
@@ -156,3 +157,8 @@ class Writing:
         """Delete the message with the seq `target`; raises as `send`."""
         command = Delete(room=room, target=target)
         return await self._writer.write(command, None)
+
+
+def _new_client_id() -> str:
+    """Return an id that is new; it begins with the time, see the index in the log."""
+    return f"{time.time_ns() // 1_000_000:x}-{secrets.token_urlsafe(16)}"

@@ -70,7 +70,8 @@ def test_whatever_the_body_is_the_url_says_where(body: str) -> None:
 def test_an_object_is_judged_as_the_websocket_judges_it(
     said: dict[str, object],
 ) -> None:
-    said.pop("cmd", None)
+    for of_the_url in ("cmd", "room", "target"):
+        said.pop(of_the_url, None)
     body = json.dumps(said)
     whole = json.dumps({"cmd": "edit", **said, "room": "general", "target": 3})
 
