@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 import tempfile
 import time
@@ -122,7 +123,7 @@ async def measure(
     seconds: float,
 ) -> Figure:
     """Run one load and return what was saved in the time after warming up."""
-    load = Load(headgate=system == "headgate", each=in_flight // ROOMS)
+    load = Load(headgate=system == "Headgate", each=in_flight // ROOMS)
     await load.open(port)
     load.begin()
     await asyncio.sleep(WARM_SECONDS)
@@ -147,9 +148,9 @@ async def measure(
 
 # What is measured, and the module and options that start it.
 SYSTEMS = {
-    "channels and the ORM": ("benchmarks.peers.channels_chat",),
+    "Channels chat with the ORM": ("benchmarks.peers.channels_chat",),
     "the same, SQLite tuned": ("benchmarks.peers.channels_chat", "--tuned"),
-    "headgate": ("headgate", "serve", "--guests", *WIDE_LIMITS),
+    "Headgate": ("headgate", "serve", "--guests", *WIDE_LIMITS),
 }
 
 
@@ -184,7 +185,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only-headgate", action="store_true")
     options = parser.parse_args()
-    systems = ["headgate"] if options.only_headgate else list(SYSTEMS)
+    systems = ["Headgate"] if options.only_headgate else list(SYSTEMS)
     figures = []
     for in_flight in (64, 512):
         rounds = [
@@ -196,9 +197,12 @@ def main() -> int:
         ]
         figures += map(middle_of, zip(*rounds, strict=True))
     if options.json:
-        print(
-            json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]})
-        )
+        told = {
+            "command": shlex.join(["python", "-m", "benchmarks.save", *sys.argv[1:]]),
+            "machine": machine(),
+            "figures": [asdict(each) for each in figures],
+        }
+        print(json.dumps(told))
         return 0
     print(f"{'system':24}{'in flight':>10}{'saved':>9}{'per CPU-s':>11}{'per s':>9}")
     for figure in figures:

@@ -58,6 +58,32 @@ def fanout(report: Report) -> list[str]:
     ]
 
 
+def save(report: Report) -> list[str]:
+    """Return the section of saving: a row for each system."""
+    figures = report["figures"]
+    flights = sorted({each["in_flight"] for each in figures})
+    head = ["system"]
+    head += [f"per CPU-s, {number} in flight" for number in flights]
+    head += [f"per s, {number} in flight" for number in flights]
+    rows = []
+    for own in _by_system(figures):
+        by_flight = {each["in_flight"]: each for each in own}
+        rows.append(
+            [
+                own[0]["system"],
+                *(f"{by_flight[number]['per_cpu_second']:,}" for number in flights),
+                *(f"{by_flight[number]['per_second']:,}" for number in flights),
+            ]
+        )
+    return [
+        "### Saving",
+        "",
+        "Messages saved in 64 rooms, fsynced and acknowledged, on SQLite.",
+        "",
+        *_table(head, rows),
+    ]
+
+
 def idle(report: Report) -> list[str]:
     """Return the section of idle connections."""
     rows = [
@@ -169,6 +195,7 @@ def replay(report: Report) -> list[str]:
 
 SECTIONS: dict[str, Callable[[Report], list[str]]] = {
     "fanout": fanout,
+    "save": save,
     "idle": idle,
     "connect": connect,
     "quiet": quiet,
