@@ -27,7 +27,9 @@ GUS = new_guest("Gus")
 def make(name: str = "crm", **fields: Any) -> Destination:
     """A destination that wants all messages, but for what is said."""
     given = {"events": ["message"], "rooms": ["*"], "kind": "handler", "handler": "f"}
-    return Destination.objects.create(name=name, **(given | fields))
+    made = Destination(name=name, **(given | fields))
+    Destination.objects.bulk_create([made])  # past the rules, which some tests break
+    return made
 
 
 def say(room: Room, *texts: str, **more: Any) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headgate.outbound.gates import Gates, opening
 from headgate.outbound.models import Delivery, Destination
 from headgate.outbound.states import Backlog, backlogs, standing_of
+from tests.outbound.owed_calls import make
 
 NOW = 1_790_000_000.0
 _times = st.sampled_from([0.0, NOW - 1, NOW + 60])
@@ -39,7 +40,7 @@ def test_who_stands_on_is_let_through_by_the_gates(**columns: Any) -> None:
 @pytest.mark.django_db
 @pytest.mark.database
 def test_what_each_is_owed() -> None:
-    one, two = (Destination.objects.create(name=name) for name in ("one", "two"))
+    one, two = map(make, ("one", "two"))
     rows = (("due", 30.0), ("due", 20.0), ("dead", 5.0), ("done", 1.0))
     for state, at in rows:
         Delivery.objects.create(

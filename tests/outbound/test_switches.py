@@ -8,6 +8,7 @@ import pytest
 
 from headgate.outbound import switches
 from headgate.outbound.models import Destination
+from tests.outbound.owed_calls import make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 def test_what_a_worker_counts_is_left_alone(
     switch: Callable[[Destination], object],
 ) -> None:
-    row = Destination.objects.create(name="crm", secrets=["whsec_a", "whsec_b"])
+    row = make(secrets=["whsec_a", "whsec_b"])
     Destination.objects.update(calls=9, rate_tat=7.0, retry_tokens=3.0, rate="1/s")
 
     switch(row)
@@ -36,7 +37,7 @@ def test_what_a_worker_counts_is_left_alone(
 
 
 def test_secrets_of_two_at_once_are_both_kept() -> None:
-    row = Destination.objects.create(name="crm")
+    row = make()
     same = Destination.objects.get()
 
     made = [switches.add_secret(each) for each in (row, same, row)]
@@ -52,7 +53,7 @@ def test_secrets_of_two_at_once_are_both_kept() -> None:
 
 def test_a_rest_is_no_failure() -> None:
     """Else one failure before it, and one after it, would be days without a success."""
-    row = Destination.objects.create(name="crm")
+    row = make()
     Destination.objects.update(failing_since=1.0)
     switches.pause(row)
     switches.resume(row)

@@ -20,7 +20,12 @@ from headgate.chat.people import Actor
 from headgate.outbound.answers_cache import AnswersCache
 from headgate.outbound.bot_tokens import bot_actor
 from headgate.outbound.budgets import Budgets
-from headgate.outbound.destination_rules import rooms_mistake
+from headgate.outbound.destination_rules import (
+    LOG_EVENTS,
+    MAX_CONCURRENCY,
+    MAX_TIMEOUT_SECONDS,
+    rooms_mistake,
+)
 from headgate.outbound.models import Bot as BotRow
 from headgate.outbound.registry import declare
 from headgate.protocol.pushes import LogEvent, Message
@@ -29,11 +34,8 @@ __all__ = ["HandlerBot", "actor", "bot", "bot_named", "bots_with_budgets"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EVENTS = ("message", "edited", "deleted", "membership")
 MAX_ATTEMPTS = 3  # an answer is soon of no use
 MAX_HISTORY = 200  # messages: a page of history
-MAX_CONCURRENCY = 64
-MAX_TIMEOUT_SECONDS = 600.0
 # `hook-…` are those of incoming webhooks.
 _is_name = re.compile(r"(?!hook-)[a-z][a-z0-9_-]{0,39}").fullmatch
 
@@ -118,8 +120,10 @@ def bot(
             "incoming webhooks.",
         )
     wanted = [events] if isinstance(events, str) else list(events)
-    if not wanted or not set(wanted) <= set(EVENTS):
-        raise ImproperlyConfigured(f"events={wanted!r}: some of {', '.join(EVENTS)}.")
+    if not wanted or not set(wanted) <= set(LOG_EVENTS):
+        raise ImproperlyConfigured(
+            f"events={wanted!r}: some of {', '.join(LOG_EVENTS)}."
+        )
     if when not in {None, "mentioned"} and not callable(when):
         raise ImproperlyConfigured(f'when={when!r}: "mentioned", or a function.')
     if ordering not in {"room", "none"}:

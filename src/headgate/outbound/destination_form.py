@@ -12,8 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from headgate.outbound.destination_rules import (
     LOG_EVENTS,
-    MAX_CONCURRENCY,
-    MAX_TIMEOUT_SECONDS,
+    RANGES,
     rate_mistake,
     rooms_mistake,
     url_mistake,
@@ -27,16 +26,6 @@ else:  # Django's own class takes no type arguments
     _Form = forms.ModelForm
 
 __all__ = ["DestinationForm"]
-
-# From, to: what the fields of a number may say.
-_RANGES: dict[str, tuple[float, float]] = {
-    "concurrency": (1, MAX_CONCURRENCY),
-    "timeout_seconds": (0.1, MAX_TIMEOUT_SECONDS),
-    "max_attempts": (1, 100),
-    "batch_size": (1, 1000),
-    "batch_wait_seconds": (0, 3600),
-    "useful_seconds": (1, 30 * 86_400),
-}
 
 
 class DestinationForm(_Form):
@@ -88,7 +77,7 @@ class DestinationForm(_Form):
         super().__init__(*args, **kwargs)
         if "rooms" in self.fields and not self.instance._state.adding:  # noqa: SLF001 - Django's documented name
             self.initial["rooms"] = " ".join(self.instance.rooms)
-        for name, (least, most) in _RANGES.items():
+        for name, (least, most) in RANGES.items():
             if name in self.fields:
                 self.fields[name].validators += [
                     MinValueValidator(least),

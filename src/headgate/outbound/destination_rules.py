@@ -1,4 +1,4 @@
-"""What a destination may say of itself: the rules of the admin and of the HTTP API."""
+"""What a destination may say of itself, whether the admin, the API or code makes it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterable
 
 from headgate.limits.policy import Policy
 from headgate.outbound.address_guard import NotAllowed, guard
+from headgate.outbound.models import Destination
 from headgate.outbound.notices import NOTICES
 
 __all__ = [
     "LOG_EVENTS",
     "MAX_CONCURRENCY",
     "MAX_TIMEOUT_SECONDS",
+    "RANGES",
     "events_mistake",
+    "mistakes_of",
     "rate_mistake",
     "rooms_mistake",
     "url_mistake",
@@ -23,6 +26,15 @@ __all__ = [
 LOG_EVENTS = ("message", "edited", "deleted", "membership")
 MAX_CONCURRENCY = 64  # calls of one destination at once
 MAX_TIMEOUT_SECONDS = 600.0
+# From, to: what the columns of a number may say.
+RANGES: dict[str, tuple[float, float]] = {
+    "concurrency": (1, MAX_CONCURRENCY),
+    "timeout_seconds": (0.1, MAX_TIMEOUT_SECONDS),
+    "max_attempts": (1, 100),
+    "batch_size": (1, 1000),
+    "batch_wait_seconds": (0, 3600),
+    "useful_seconds": (1, 30 * 86_400),
+}
 # A room's slug, with the wildcards of fnmatch.
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,64}")
 
@@ -70,3 +82,31 @@ def url_mistake(url: str, *, public: bool = False) -> str | None:
     except NotAllowed as exc:
         return str(exc)
     return None
+
+
+def mistakes_of(row: Destination) -> dict[str, str]:
+    """Return what is wrong with a destination, by the names of its columns."""
+    found = {
+        "url": url_mistake(row.url) if row.kind == row.Kind.WEBHOOK else None,
+        "events": _list_mistake(row.events) or events_mistake(row.events),
+        "rooms": _list_mistake(row.rooms) or rooms_mistake(row.rooms),
+        "secrets": _list_mistake(row.secrets),
+        "rate": rate_mistake(row.rate),
+        "cost_budget": rate_mistake(row.cost_budget),
+    }
+    for name, (least, most) in RANGES.items():
+        value = getattr(row, name)
+        if value is not None and not least <= value <= most:
+            found[name] = f"It is {value:g}; from {least:g} to {most:g} may be written."
+    kinds = {"ordering": row.Ordering, "late": row.Late, "importance": row.Importance}
+    for name, kind in kinds.items():
+        if getattr(row, name) not in kind.values:
+            told = ", ".join(map(repr, kind.values))
+            found[name] = f"There is no {getattr(row, name)!r}. There are {told}."
+    return {name: mistake for name, mistake in found.items() if mistake}
+
+
+def _list_mistake(given: object) -> str | None:
+    if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
+        return None
+    return f"It is {given!r}; a list of texts is wanted."

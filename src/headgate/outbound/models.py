@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -128,8 +129,18 @@ class Destination(models.Model):
         """Save what people decide; the rest is the ledger's, under the row's lock.
 
         Whoever saves a row that was read a while ago would turn its gates back.
+
+        Raises:
+            ValidationError: Of a new row, with what is wrong by the names of columns.
         """
-        if not self._state.adding and options.get("update_fields") is None:
+        if self._state.adding:
+            # Not at the top: the rules know the notices, and these the models.
+            from headgate.outbound.destination_rules import mistakes_of
+
+            mistakes = mistakes_of(self)
+            if mistakes:
+                raise ValidationError(mistakes)
+        elif options.get("update_fields") is None:
             fields = self._meta.concrete_fields
             options["update_fields"] = [
                 field.name
