@@ -222,6 +222,30 @@ async def test_a_place_beyond_what_this_process_knows_is_no_reset(
     assert seqs(await late.until("general", 2)) == [2]
 
 
+async def test_whoever_was_added_elsewhere_sees_nothing_from_before(
+    talk: Talkers,
+    room: Room,
+    chat: Engine,
+    ada: User,
+    grace: User,
+) -> None:
+    """Another process wrote and added them; this one watches and has not heard."""
+    hidden = await in_thread(group, ada)
+    await (await talk(ada, None)).ask("join", room="group")
+    newcomer = await talk(grace, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat.node.hub, "reach", lambda *_: None)
+        await in_thread(actions.send_message, hidden, SYSTEM, "what we say of her")
+        await in_thread(actions.add_member, hidden, grace)
+        joined = await newcomer.ask("join", room="group")
+    await in_thread(actions.send_message, hidden, SYSTEM, "welcome")
+
+    assert joined["head"] == 3
+    heard = await newcomer.until("group", 4)
+    assert [said["seq"] for said in heard if "seq" in said] == [4]
+
+
 def _write_unheard(room: Room) -> None:
     from django.db import connection, transaction
 

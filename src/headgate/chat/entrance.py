@@ -89,7 +89,9 @@ async def come_in(
         if isinstance(look, Deny):
             return look
         rights, unread, found = look
-        room = await engine.node.open(rights.room_id, seen=seen)
+        # From before it was theirs to see, this process may not have heard of it all.
+        hidden = rights.visible_from - 1
+        room = await engine.node.open(rights.room_id, seen=max(seen, hidden))
         if rights.decided_at >= room.noted:
             break
     reset = engine.node.watch(
