@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from headgate.chat import actions
-from headgate.chat.models import Event, Member, Message, Room
+from headgate.chat.models import AccessChange, Event, Member, Message, Room
 from headgate.chat.people import new_guest
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -83,6 +83,22 @@ def test_a_room_is_made_and_renamed_and_keeps_its_slug(browser: Client) -> None:
     assert changed.status_code == 302
     room.refresh_from_db()
     assert (room.slug, room.title, room.head) == ("new", "Renamed", 1)
+
+
+def test_whom_a_room_lets_in_is_asked_again_when_its_kind_is_another(
+    browser: Client,
+) -> None:
+    room = Room.objects.create(slug="r", title="R")
+    form = {"kind": "public", "data": "{}", "settings": "{}"}
+
+    browser.post(page("room", "change", room.pk), {**form, "title": "Same kind"})
+    assert not AccessChange.objects.filter(what="access").exists()
+
+    browser.post(page("room", "change", room.pk), {**form, "kind": "group"})
+    room.refresh_from_db()
+    assert room.kind == "group"
+    (noted,) = AccessChange.objects.filter(what="access")
+    assert (noted.room_id, noted.author_key) == (room.pk, "")
 
 
 def test_a_slug_that_is_none_is_explained(browser: Client) -> None:

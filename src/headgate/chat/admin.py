@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from headgate.chat import actions
+from headgate.chat.access import access_changed
 from headgate.chat.limit_admin import LimitOverrideAdmin
 from headgate.chat.models import Event, Member, Message, Room
 from headgate.chat.people import Actor, actor_for
@@ -69,6 +70,8 @@ class RoomAdmin(_RoomAdmin):
             form.keep_limits(obj)
         super().save_model(request, obj, form, change)
         form.save_limits(obj)
+        if change and "kind" in form.changed_data:
+            access_changed(room=obj)  # whom it lets in is another now
 
     # What is shown to those who may only look, in the place of the form's fields.
 
