@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth import update_session_auth_hash
@@ -60,12 +61,22 @@ async def visit(
     room: str | None = "general",
 ) -> Talker:
     """Open a connection with a browser's cookie."""
-    cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
-    headers = [(b"host", b"testserver"), (b"origin", ORIGIN.encode())]
-    talker = await talk.raw(None, room, headers=[*headers, (b"cookie", cookie)])
+    talker = await talk.raw(None, room, headers=headers_of(client))
     await talker.say({"cmd": "hello"})
     talker.welcome = await talker.push("welcome")
     return talker
+
+
+async def visit_plain(talk: Talkers, client: Client) -> Talker:
+    """The same in plain mode."""
+    return await talk.raw(None, subprotocols=(), headers=headers_of(client))
+
+
+def headers_of(client: Client | AsyncClient) -> list[tuple[bytes, bytes]]:
+    """Return what a browser sends with its handshake."""
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    said = {"host": "testserver", "origin": ORIGIN, "cookie": cookie}
+    return [(name.encode(), value.encode()) for name, value in said.items()]
 
 
 # --- logout -----------------------------------------------------------------------
@@ -208,6 +219,33 @@ async def test_who_came_in_by_a_session_that_has_just_ended(
 
     heard = await cut_off(slow, Close.ACCESS_REVOKED, "unauthenticated")
     assert [said.get("push") for said in heard] in ([], ["welcome"])
+
+
+async def test_a_logout_before_plain_mode_answers_the_handshake(
+    talk: Talkers,
+    chat: Engine,
+    room: Room,
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is said first would stand where the client reads an HTTP status."""
+    entering = asyncio.Event()
+
+    async def never_in(*_: Any, **__: Any) -> None:
+        entering.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("headgate.chat.plain.come_in", never_in)
+    laptop = await in_thread(browser, ada)
+    opening = asyncio.create_task(visit_plain(talk, laptop))
+    await entering.wait()
+
+    await in_thread(laptop.post, "/sign-out/")
+
+    talker = await opening
+    assert talker.accepted is not None
+    assert (await talker.closed()).code == Close.ACCESS_REVOKED
+    assert [said["error"] for said in talker.pushes] == ["unauthenticated"]
 
 
 async def test_a_logout_while_the_server_is_closing_anyway(

@@ -146,6 +146,7 @@ class _Client:
         self.scope = scope
         self.receive = receive
         self.send = send
+        self.accepted = False  # whether the handshake is answered
         self.visitor: Visitor | None = None
         self.hearing: Hearing | None = None
         self.bad_commands = 0
@@ -201,6 +202,7 @@ class _Client:
         offered = mode.value in self.scope.get("subprotocols", [])
         subprotocol = mode.value if offered else None
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+        self.accepted = True
 
     async def _converse(self, mode: Mode, sink: Sink, who: Identity | None) -> None:
         """Begin in the mode, then hear frame after frame."""
@@ -483,10 +485,12 @@ class _Client:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self.visitor is not None:
-                    self.visitor.connection.task = None  # it is closing already
-                    sink = self.visitor.connection.sink
-                    sink.flush(self.visitor.connection.outbox)
-                    await sink.drained()
+                    connection = self.visitor.connection
+                    connection.task = None  # it is closing already
+                    if not self.accepted:  # plain mode enters first; they are told why
+                        await self._accept(connection.mode)
+                    connection.sink.flush(connection.outbox)
+                    await connection.sink.drained()
                 await self._send(
                     {"type": "websocket.close", "code": code, "reason": reason},
                 )
