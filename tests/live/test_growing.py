@@ -155,6 +155,28 @@ async def test_a_newcomer_is_not_told_what_was_begun_before(
     assert sink.heard == []
 
 
+async def test_what_was_begun_before_does_not_grow_for_a_newcomer(
+    log: MemoryLog, node: Node
+) -> None:
+    node.hub.publish(1, log.write(1, text="", open=True))
+    newcomer, sink = connect(owner="u:2")
+    await join(node, newcomer, 1, visible_from=2)
+    _, known = await _joined(node, SlowSink())
+    node.hub.publish(1, log.write(1, text="", open=True))
+    node.hub.grow(1, partial(0, "before"))
+    node.hub.grow(1, partial(0, "after", seq=2))
+    await until(lambda: len(known.heard) >= 3 and len(sink.heard) >= 2)
+    assert [(said["push"], said["seq"]) for said in known.heard] == [
+        ("message", 2),
+        ("partial", 1),
+        ("partial", 2),
+    ]
+    assert [(said["push"], said["seq"]) for said in sink.heard] == [
+        ("message", 2),
+        ("partial", 2),
+    ]
+
+
 async def test_whoever_has_a_pace_is_told_the_end(log: MemoryLog, node: Node) -> None:
     connection, sink = connect()
     await join(node, connection, 1, pace="100/s:100")

@@ -297,10 +297,15 @@ class HubRoom:
     def _tell(self, grown: Run, watches: list[Watch]) -> None:
         """Send what has grown to all who are live.
 
-        Who cannot take it is behind, so that they are told all of it once they can.
+        Not what was begun before it was theirs to see. Who cannot take it is behind, so
+        that they are told all of it once they can.
         """
+        first = min(shared.push.seq for shared in grown.shared)
         for watch in watches:
             said = grown.said(watch.connection.mode)
+            if watch.visible_from > first:
+                seen = [s for s in grown.shared if s.push.seq >= watch.visible_from]
+                said = Said(seen, watch.connection.mode)
             if watch.live and not self.deliver(watch.connection, said):
                 self._fell_behind(watch)
 
