@@ -55,7 +55,7 @@ class Reader:
 
     def run(self, block: str) -> str:
         """Run shell commands in one shell that stays where it was."""
-        block = block.replace("'headgate[server]'", f"'{ROOT}[server]'")
+        block = block.replace("-e 'path/to/headgate[server]'", f"'{ROOT}[server]'")
         block = block.replace(ADDRESS, self.address)
         ended = subprocess.run(
             ["sh", "-ec", f"{self.prelude}{block}\necho\npwd"],
