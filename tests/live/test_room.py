@@ -22,6 +22,7 @@ from tests.live.parts import (
     join,
     seqs,
     turns,
+    until,
 )
 
 
@@ -78,6 +79,32 @@ async def test_what_comes_while_a_room_rests_goes_out_in_one_write(
     assert len(frames_in(sink.written[1])) == 9
     assert 0.009 < node.meters.tick_wait_longest_seconds < 0.011
     assert jumping_loop().time() > before
+
+
+class FaultySink(SlowSink):
+    """One whose first write fails, as no write should."""
+
+    def write(self, frames: bytes) -> bool:
+        """Fail once."""
+        if self.writes == 0:
+            self.writes = 1
+            raise RuntimeError("the handler is closed")
+        return super().write(frames)
+
+
+async def test_one_watchers_fault_is_not_the_rooms(
+    log: MemoryLog, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    sinks = [SlowSink(), FaultySink(), SlowSink()]
+    for sink in sinks:
+        await join(node, connect(sink)[0], 1)
+
+    node.hub.publish(1, log.write(1))
+    await until(lambda: all(seqs(sink) == [1] for sink in sinks))
+    node.hub.publish(1, log.write(1))
+    await until(lambda: all(seqs(sink) == [1, 2] for sink in sinks))
+
+    assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
 async def test_the_rest_is_never_longer_than_that(

@@ -202,21 +202,38 @@ class HubRoom:
         if self._pass is None:
             self._pass = self._begin_pass()
         here = self._pass
-        while True:  # the scheduler has looked whether there is anything left
-            some = here.watches[here.at : here.at + min(_AT_ONCE, part.writes)]
-            here.at += len(some)
-            part.writes -= len(some)
-            if here.run is not None:
-                self._send(here.run, some)
-            if here.grown is not None:
-                self._tell(here.grown, some)
-            for signal, shared in here.signals:
-                self._say(signal, shared, some)
-            if here.at >= len(here.watches):
-                self._end_pass(here)
-                return False
-            if part.over:
-                return True
+        try:
+            while True:  # the scheduler has looked whether there is anything left
+                some = here.watches[here.at : here.at + min(_AT_ONCE, part.writes)]
+                here.at += len(some)
+                part.writes -= len(some)
+                if here.run is not None:
+                    self._send(here.run, some)
+                if here.grown is not None:
+                    self._tell(here.grown, some)
+                for signal, shared in here.signals:
+                    self._say(signal, shared, some)
+                if here.at >= len(here.watches):
+                    self._end_pass(here)
+                    return False
+                if part.over:
+                    return True
+        except Exception:
+            self._break_off(here)
+            raise
+
+    def _break_off(self, broken: _Pass) -> None:
+        """Give a pass up that failed; who may have missed it gets it from the log.
+
+        The room goes on: one watcher's fault is not its neighbours'.
+        """
+        self._pass = None
+        for watch in broken.watches:
+            missed = watch.position < self._sent or broken.grown is not None
+            if watch.live and missed:
+                self._fell_behind(watch)
+        if self._sent < self.head or self._signals.waiting:
+            self._send_soon()
 
     def _begin_pass(self) -> _Pass:
         now = self._out.loop.time()
