@@ -88,12 +88,13 @@ class HeadWatch:
         due = loop.time() + INTERVAL_SECONDS
         while True:
             watched = None
-            if not await self._hint_before(due):
-                due = loop.time() + INTERVAL_SECONDS
-                self._hub.sweep()
-                watched = sorted(self._hub.rooms)
+            hinted = await self._hint_before(due)
             doubted, self._doubted = sorted(self._doubted), set()
             try:
+                if not hinted:
+                    due = loop.time() + INTERVAL_SECONDS
+                    self._hub.sweep()
+                    watched = sorted(self._hub.rooms)
                 seen = await loop.run_in_executor(
                     self._thread, self._look, watched, doubted
                 )
