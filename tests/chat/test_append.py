@@ -14,6 +14,7 @@ from headgate.chat.entries import (
     Draft,
     Entry,
     Known,
+    ReadMark,
     Refused,
     Verdict,
     Written,
@@ -296,6 +297,26 @@ def test_a_room_that_is_gone_is_not_found(room: Room, author: Actor) -> None:
     refused = write(Draft(gone, author, "a"))[0]
     assert isinstance(refused, Refused)
     assert refused.error.code == "not_found"
+
+
+def test_a_room_that_is_gone_is_not_waited_for(room: Room, author: Actor) -> None:
+    """Whoever does not wait tells it from a room that somebody holds."""
+    other = Room.objects.create(slug="other")
+    entries = [
+        Draft(room.pk, author, "a"),
+        Draft(other.pk, author, "b"),
+        Change(room.pk, author, 1, None),
+        ReadMark(room.pk, author, 1),
+    ]
+    room.delete()
+
+    with transaction.atomic():
+        verdicts = append(connection, entries, wait=False)
+
+    assert seqs(verdicts) == [None, 1, None, None]
+    for refused in (verdicts[0], *verdicts[2:]):
+        assert isinstance(refused, Refused)
+        assert refused.error.code == "not_found"
 
 
 def test_pushes_say_what_was_written(room: Room, ada: User) -> None:

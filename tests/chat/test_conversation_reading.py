@@ -9,6 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from headgate.chat import actions
+from headgate.chat.models import Room
+from headgate.chat.people import SYSTEM
 from tests.chat.scenes import group
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     Talker,
@@ -145,6 +147,25 @@ async def test_in_a_group_history_begins_where_one_was_added(
     assert [event["seq"] for event in events["events"]] == [3, 4]
     assert (joined["unread"], joined["head"]) == (1, 4)
     assert seqs(await talker.until("group", 4)) == [4]
+
+
+@pytest.mark.parametrize("of", ["messages", "events"])
+@pytest.mark.parametrize("joined", [True, False])
+async def test_a_room_that_was_deleted_is_not_found(
+    talk: Talkers,
+    of: str,
+    joined: bool,  # noqa: FBT001
+) -> None:
+    """Its notice is not read yet, and one's other rooms stay as they are."""
+    other = await in_thread(lambda: Room.objects.create(slug="other"))
+    talker = await talk(room="general" if joined else None)
+    await talker.ask("join", room="other")
+    await talker.ask("history", room="general")  # they may; that is kept
+    await in_thread(Room.objects.filter(slug="general").delete)
+
+    assert await talker.refusal("history", room="general", of=of) == "not_found"
+    await in_thread(actions.send_message, other, SYSTEM, "hi", kind="system")
+    assert seqs(await talker.until("other", 1)) == [1]
 
 
 async def test_join_without_an_id_takes_effect_and_is_not_answered(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from headgate.chat.models import Event, Message
+from headgate.chat.models import Event, Message, Room
 from tests.chat.scenes import group, write
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     Talker,
@@ -94,6 +94,18 @@ async def test_a_refusal_without_an_id_is_said_all_the_same(talk: Talkers) -> No
         assert said["reply"] is None
         assert said["error"]["code"] == "not_found"
         assert said["error"].get("client_id") == command.get("client_id")
+
+
+async def test_a_send_to_a_room_that_was_deleted_is_not_found(talk: Talkers) -> None:
+    """Not `unavailable`: to come again would change nothing."""
+    talker = await talk()
+    await in_thread(Room.objects.all().delete)
+
+    reply = await talker.ask("send", room="general", text="a", client_id="c-1")
+
+    error = reply["error"]
+    assert (error["code"], error["client_id"]) == ("not_found", "c-1")
+    assert "retry_after_ms" not in error
 
 
 async def test_a_retry_gives_the_first_seq_and_is_not_told_again(

@@ -227,6 +227,50 @@ async def test_a_room_held_by_a_transaction_waits_and_others_do_not(
     assert [_seq(await task) for task in waits] == [2, 3, 4]
 
 
+async def test_a_room_that_was_deleted_is_not_found_and_others_are_written(
+    room: Room, chat: Engine
+) -> None:
+    other = await in_thread(lambda: Room.objects.create(slug="other"))
+    gone = room.pk
+    await in_thread(room.delete)
+
+    verdicts = await asyncio.gather(
+        *[chat.journal.write(Draft(pk, GUEST, "hi")) for pk in (gone, other.pk, gone)]
+    )
+
+    assert [_code(verdict) for verdict in verdicts] == ["not_found", None, "not_found"]
+    assert _seq(verdicts[1]) == 1
+
+
+async def test_a_room_that_is_being_deleted_waits_and_then_is_not_found(
+    room: Room, chat: Engine
+) -> None:
+    """While it may still be rolled back nothing is said."""
+    holding, release = threading.Event(), threading.Event()
+    gone = room.pk
+
+    def delete() -> None:
+        with transaction.atomic():
+            room.delete()
+            holding.set()
+            assert release.wait(10)
+
+    deleting = asyncio.create_task(in_thread(delete))
+    await asyncio.to_thread(holding.wait, 10)
+    entry = Draft(gone, GUEST, "hi")
+    waits = asyncio.create_task(chat.journal.write(entry))
+    await asyncio.sleep(3 * journal_module.HELD_POLL_SECONDS)
+    assert not waits.done()
+    release.set()
+    await deleting
+
+    assert _code(await waits) == "not_found"
+
+
+def _code(verdict: Verdict) -> str | None:
+    return verdict.error.code if isinstance(verdict, Refused) else None
+
+
 async def test_a_transaction_beside_a_journal_at_full_load_gets_in(
     room: Room,
     chat: Engine,

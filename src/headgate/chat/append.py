@@ -11,7 +11,7 @@ before 4; a counter in the locked row cannot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, cast
@@ -106,6 +106,7 @@ class _Batch:
         self.digests = Digests()
         self.rooms: dict[int, LockedRoom] = {}
         self.heads: dict[int, int] = {}
+        self.busy: set[int] = set()  # rooms that another transaction holds
         self.growing = GrowingRows(self.using, self.now)
 
     def write(self, entries: Sequence[Entry]) -> list[Verdict | None]:
@@ -120,6 +121,8 @@ class _Batch:
         for room in self.sql.lock_rooms(counts, wait=self.wait):
             self.rooms[room.id] = room
             self.heads[room.id] = room.head
+        if not self.wait and len(self.rooms) < len(counts):
+            self.busy = self._busy(counts.keys() - self.rooms.keys())
         counted = {i: head + counts[i] for i, head in self.heads.items()}
         verdicts: list[Verdict | None] = []
         for kind, run in groupby(entries, type):
@@ -151,11 +154,16 @@ class _Batch:
         seq = self.heads[room_id] = self.heads[room_id] + 1
         return seq
 
-    def _without_room(self) -> Verdict | None:
+    def _busy(self, room_ids: Collection[int]) -> set[int]:
+        """Return those of the rooms that were not locked which are there."""
+        # Looked for after the lock was tried: what is not there now is gone, where
+        # what was left out of the lock may be held only.
+        rooms = Room.objects.using(self.using).filter(pk__in=room_ids)
+        return set(rooms.values_list("pk", flat=True))
+
+    def _without_room(self, room_id: int) -> Verdict | None:
         """Return the verdict for an entry whose room is not locked."""
-        # With `wait` every room that exists is locked. Without it a room may be
-        # held by somebody; one that is gone is found out when the journal waits.
-        return Refused(error(Code.NOT_FOUND)) if self.wait else None
+        return None if room_id in self.busy else Refused(error(Code.NOT_FOUND))
 
     # --- messages, by the set ---
 
@@ -175,7 +183,7 @@ class _Batch:
         verdicts: list[Verdict | None] = []
         for draft in drafts:
             if draft.room_id not in self.rooms:
-                verdicts.append(self._without_room())
+                verdicts.append(self._without_room(draft.room_id))
                 continue
             # What was written elsewhere and then is not stopped by a ban of today.
             is_judged = held and draft.at is None
@@ -263,7 +271,7 @@ class _Batch:
 
     def _one(self, entry: Entry) -> Verdict | None:
         if entry.room_id not in self.rooms:
-            return self._without_room()
+            return self._without_room(entry.room_id)
         if isinstance(entry, Change):
             held = self._held([(entry.room_id, entry.actor.key)])
             return next(iter(held.values()), None) or self._change(entry)

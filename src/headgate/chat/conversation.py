@@ -442,7 +442,17 @@ class Conversation:
         if isinstance(rights, Deny) or denial is not None:
             self._refuse(command, denied(denial or Deny()))
             return
-        reader = visitor.engine.reader
+        try:
+            visitor.say(await self._page(command, command.id, rights))
+        except Room.DoesNotExist:
+            # Deleted, and the notice of it is not read yet: the rights are of before.
+            self._refuse(command, error(Code.NOT_FOUND))
+
+    async def _page(
+        self, command: History, reply: int, rights: Rights
+    ) -> EventsPage | MessagesPage:
+        """Read what is asked for; raises `Room.DoesNotExist`."""
+        reader = self._visitor.engine.reader
         if command.of == "events":
             page = await reader.run(
                 events_page,
@@ -451,17 +461,14 @@ class Conversation:
                 to=command.to,
                 limit=command.limit,
             )
-            visitor.say(
-                EventsPage(
-                    reply=command.id,
-                    room=command.room,
-                    events=page.entries,
-                    head=page.head,
-                    epoch=page.epoch,
-                    more=page.more,
-                ),
+            return EventsPage(
+                reply=reply,
+                room=command.room,
+                events=page.entries,
+                head=page.head,
+                epoch=page.epoch,
+                more=page.more,
             )
-            return
         page = await reader.run(
             messages_page,
             rights.room_id,
@@ -470,15 +477,13 @@ class Conversation:
             visible_from=rights.visible_from,
             limit=command.limit,
         )
-        visitor.say(
-            MessagesPage(
-                reply=command.id,
-                room=command.room,
-                messages=messages_of(page),
-                head=page.head,
-                epoch=page.epoch,
-                more=page.more,
-            ),
+        return MessagesPage(
+            reply=reply,
+            room=command.room,
+            messages=messages_of(page),
+            head=page.head,
+            epoch=page.epoch,
+            more=page.more,
         )
 
     def _ping(self, command: Ping) -> None:

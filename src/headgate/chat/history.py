@@ -123,7 +123,11 @@ def events_page(
     to: int | None,
     limit: int,
 ) -> Page:
-    """Return events as they happened, onward from `after`."""
+    """Return events as they happened, onward from `after`.
+
+    Raises:
+        Room.DoesNotExist: The room is gone, and its log with it.
+    """
     room = Room.objects.get(pk=room_id)
     last = room.head if to is None else min(to, room.head)
     entries = _bounded(_events(room_id, after, last, limit))
@@ -144,6 +148,9 @@ def messages_page(
     The last ones before a seq, or with `after` the first ones after it. The head is
     read first: whoever joins with `after=head` misses nothing, though an edit that
     came in between may be told twice.
+
+    Raises:
+        Room.DoesNotExist: The room is gone, and its log with it.
     """
     room = Room.objects.get(pk=room_id)
     rows = Event.objects.filter(

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from headgate.chat import actions
 from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.engine import Engine
-from headgate.chat.http import api, reading
+from headgate.chat.http import api, posting, reading
 from headgate.chat.models import Room
 from tests.chat.http.browsers import Browsers, browse_fixture, problem_of, shape  # noqa: F401
 from tests.chat.scenes import group
@@ -229,6 +229,58 @@ async def test_where_tokens_are_taken_the_challenge_names_them(
 
     assert problem_of(refused) == (401, "unauthenticated")
     assert refused.headers["www-authenticate"] == 'Bearer realm="headgate"'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [each for each in OPERATIONS if each[0] == "GET"]
+)
+async def test_a_room_that_is_deleted_while_it_is_read(
+    browse: Browsers,
+    room: Room,
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+) -> None:
+    entered = reading.enter
+
+    def enter_and_delete(*args: Any, **more: Any) -> Any:
+        rights = entered(*args, **more)
+        Room.objects.all().delete()
+        return rights
+
+    await in_thread(actions.set_role, room, ada, "moderator")
+    monkeypatch.setattr(reading, "enter", enter_and_delete)
+    browser = await browse(ada)
+
+    refused = await browser.request(method, f"/api/v1/rooms/general{path}", json=body)
+
+    assert problem_of(refused) == (404, "not_found")
+
+
+async def test_a_message_to_a_room_that_is_deleted_meanwhile(
+    browse: Browsers,
+    room: Room,
+    ada: User,
+    chat: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered = posting.enter
+
+    def enter_and_delete(*args: Any, **more: Any) -> Any:
+        rights = entered(*args, **more)
+        Room.objects.all().delete()
+        return rights
+
+    monkeypatch.setattr(posting, "enter", enter_and_delete)
+
+    refused = await (await browse(ada)).post(
+        "/api/v1/rooms/general/messages", json={"text": "hi", "client_id": "c-1"}
+    )
+
+    assert problem_of(refused) == (404, "not_found")
+    assert refused.json()["client_id"] == "c-1"
 
 
 @pytest.mark.parametrize(("method", "path", "body"), OPERATIONS)

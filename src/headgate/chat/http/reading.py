@@ -25,6 +25,8 @@ from headgate.chat.permissions import Deny, Permissions, Rights, can, permission
 from headgate.chat.room_limits import RoomLimits
 from headgate.chat.rooms import enter, would_make
 from headgate.chat.visitor import denied
+from headgate.protocol.codec import error
+from headgate.protocol.codes import Code
 from headgate.protocol.commands import History
 from headgate.protocol.fields import UNREAD_CAP
 
@@ -43,7 +45,10 @@ _SEQ = BigIntegerField()
 def room_shown(actor: Actor, slug: str) -> RoomShown:
     """Return a room as it stands for somebody; raises `Refusal`."""
     rights = rights_of(actor, slug)
-    (shown,) = _shown(Room.objects.filter(pk=rights.room_id), actor)
+    found = _shown(Room.objects.filter(pk=rights.room_id), actor)
+    if not found:  # deleted in between
+        raise Refusal(error(Code.NOT_FOUND))
+    (shown,) = found
     shown.moderates = rights.moderates
     shown.read_only = rights.read_only
     return shown
