@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
+from headgate.chat import limit_checks
 from headgate.chat.limit_checks import check_limits, check_shared, check_throttling
 
 
@@ -42,6 +45,24 @@ def test_a_password_is_not_shown(settings: Settings) -> None:
     (found,) = check_limits()
 
     assert "secret" not in f"{found.msg}{found.hint}"
+
+
+@pytest.mark.parametrize("gone", ["redis", "hiredis"])
+def test_a_package_for_redis_that_is_missing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    def found(name: str) -> ModuleSpec | None:
+        return None if name == gone else find_spec(name)
+
+    monkeypatch.setattr(limit_checks, "find_spec", found)
+    settings.HEADGATE = {"REDIS": "redis://127.0.0.1:6379/0"}
+    (mistake,) = check_limits()
+
+    assert (mistake.id, mistake.hint) == (
+        "headgate.E007",
+        "pip install 'headgate[redis]'",
+    )
+    assert gone in mistake.msg
 
 
 @pytest.mark.parametrize(

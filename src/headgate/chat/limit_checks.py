@@ -106,9 +106,13 @@ def _redis(url: str | None) -> Iterator[LimitMistake]:
     if urlsplit(url).scheme not in _SCHEMES:
         # Not the URL itself: there may be a password in it.
         yield LimitMistake("REDIS is no URL of a Redis.", hint, "headgate.E007")
-    elif find_spec("redis") is None:
+        return
+    # Who has redis for something else, such as Celery, may be without hiredis; nothing
+    # imports that before the first request does.
+    missing = [name for name in ("redis", "hiredis") if find_spec(name) is None]
+    if missing:
         yield LimitMistake(
-            "REDIS is set, and the package for it is not installed.",
+            f"REDIS is set, which needs what is not installed: {', '.join(missing)}.",
             "pip install 'headgate[redis]'",
             "headgate.E007",
         )
