@@ -1,4 +1,4 @@
-"""The app with the chat page."""
+"""The app with the chat page, and its check."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ class WebConfig(AppConfig):
     name = "headgate.web"
     label = "headgate_web"
     verbose_name = "Headgate page"
+
+    def ready(self) -> None:
+        """Register the check of the page's URLs."""
+        from headgate.web import checks  # noqa: F401 - registers it
