@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from headgate.chat import journal as journal_module
 from headgate.chat.actions import send_message
@@ -136,6 +136,34 @@ async def test_one_bad_entry_gets_its_own_verdict(
     assert isinstance(bad, Refused)
     assert bad.error.code == "internal"
     assert "entry_failed" in caplog.text
+
+
+async def test_what_is_held_is_not_passed_where_a_batch_is_halved(
+    room: Room, chat: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room comes free between the halves."""
+    real = journal_module.append
+    held = [True]
+
+    def picky(conn: Any, entries: Any, **more: Any) -> Any:
+        if any(entry.client_id == "bad" for entry in entries):
+            raise IntegrityError
+        return (
+            [None] * len(entries)
+            if held and held.pop()
+            else real(conn, entries, **more)
+        )
+
+    monkeypatch.setattr(journal_module, "append", picky)
+
+    verdicts = await asyncio.gather(
+        *[
+            chat.journal.write(Draft(room.pk, GUEST, "hi", cid))
+            for cid in ("a", "b", "bad", "d")
+        ],
+    )
+
+    assert [_seq(verdict) for verdict in verdicts] == [1, 2, None, 3]
 
 
 async def test_a_retry_among_new_ones_gets_its_seq_and_is_no_fault(

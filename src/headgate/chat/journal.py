@@ -333,7 +333,19 @@ class Journal:
         if len(entries) > 1:
             half = len(entries) // 2
             first, second = entries[:half], entries[half:]
-            return [*self._commit(first, look=look), *self._commit(second, look=look)]
+            verdicts = [*self._commit(first, look=look)]
+            # What is held may be free by now; nothing of its room passes it.
+            held = {
+                entry.room_id
+                for entry, verdict in zip(first, verdicts, strict=True)
+                if verdict is None
+            }
+            free = [entry for entry in second if entry.room_id not in held]
+            others = iter(self._commit(free, look=look) if free else ())
+            return [
+                *verdicts,
+                *(None if e.room_id in held else next(others) for e in second),
+            ]
         logger.error("entry_failed", exc_info=bad)
         return [Refused(error(Code.INTERNAL, retry_after_ms=RETRY_MS))]
 
