@@ -10,7 +10,14 @@ from channels.auth import AuthMiddlewareStack
 from headgate.chat.consumer import ChatConsumer
 from headgate.chat.cookies import signed_in
 from headgate.chat.engine import close_engine, engine
-from headgate.chat.http.places import STREAM, path_in_project, place, room_in
+from headgate.chat.handshake import deny_path
+from headgate.chat.http.places import (
+    STREAM,
+    path_in_project,
+    place,
+    room_in,
+    socket_path,
+)
 from headgate.chat.http.stream import EventStream
 
 __all__ = ["with_chat"]
@@ -29,7 +36,8 @@ def with_chat(
     """Return an application that serves Django's HTTP and the chat.
 
     Call it after `get_asgi_application()`, which makes Django's apps ready. The
-    chat's places are those of `include("headgate.urls")`, under whatever prefix.
+    chat's places are those of `include("headgate.urls")`, under whatever prefix; a
+    WebSocket at any other is refused, and the log says so.
 
     Args:
         django_application: What serves all other requests.
@@ -59,7 +67,7 @@ class _WithChat:
             room = room_in(path_in_project(scope))
             if room is None:
                 await receive()  # websocket.connect
-                await send({"type": "websocket.close", "code": 1000})  # which is a 403
+                await deny_path(scope, send, socket_path(scope))
                 return
             await self._socket(await _scope_in(scope, room), receive, send)
         elif path_in_project(scope) == place(STREAM):

@@ -20,6 +20,8 @@ from headgate.chat.engine import Engine, started_engine
 from headgate.chat.http.places import SOCKET, place
 from headgate.chat.models import Room
 
+RESPONSE = "websocket.http.response"
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -96,6 +98,67 @@ async def test_another_path_is_refused(
     settings.ROOT_URLCONF = urlconf("sub/")
     found = await answer(handshake(asked))
     assert found["type"] == "websocket.close"
+
+
+async def refusal(scope: dict[str, Any]) -> tuple[int, bytes]:
+    """Return the status and the text that a server which can is given."""
+    scope["extensions"] = {RESPONSE: {}}
+    talk = ApplicationCommunicator(with_chat(get_asgi_application()), scope)
+    await talk.send_input({"type": "websocket.connect"})
+    start, body = await talk.receive_output(5), await talk.receive_output(5)
+    await talk.wait(5)
+    assert (start["type"], body["type"]) == (f"{RESPONSE}.start", f"{RESPONSE}.body")
+    return start["status"], body["body"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "force", "root_path", "asked", "told"),
+    [
+        ("", None, "", "/ws/chat/lobby", b" /ws/chat/<room>/, "),
+        ("", None, "", "/ws/lobby/", b" /ws/chat/<room>/, "),
+        ("sub/", None, "", "/ws/chat/lobby/", b" /sub/ws/chat/<room>/, "),
+        ("sub/", None, "/app/", "/app/ws/chat/lobby/", b" /app/sub/ws/chat/<room>/, "),
+        ("", "/app", "", "/app/ws/lobby/", b" /app/ws/chat/<room>/, "),
+    ],
+)
+async def test_a_server_that_can_says_where_the_socket_is(
+    settings: Settings,
+    chat: Engine,
+    prefix: str,
+    force: str | None,
+    root_path: str,
+    asked: str,
+    told: bytes,
+) -> None:
+    settings.ROOT_URLCONF = urlconf(prefix)
+    settings.FORCE_SCRIPT_NAME = force
+    status, text = await refusal(handshake(asked, root_path))
+    assert status == 404
+    assert told in text
+    assert b"slash" in text
+
+
+@pytest.mark.parametrize("asked", [answer, refusal])
+async def test_a_path_without_a_socket_is_in_the_log_once(
+    chat: Engine, caplog: pytest.LogCaptureFixture, asked: Any
+) -> None:
+    path = "/ws/chat\r\nforged/" + "x" * 10_000
+    await asked(handshake(path) | {"query_string": b"token=secret-word"})
+
+    (line,) = [each for each in caplog.records if each.name == "headgate.consumer"]
+    said = line.getMessage()
+    assert line.levelname == "WARNING"
+    assert said.startswith(r"socket_not_here path='/ws/chat\r\nforged/xxx")
+    assert len(said) < 300
+    assert "secret-word" not in caplog.text
+
+
+async def test_a_path_of_the_chat_is_not_in_the_log(
+    chat: Engine, room: Room, caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    settings.HEADGATE = {"GUESTS": True}
+    await answer(handshake("/ws/chat/general/"))
+    assert "socket_not_here" not in caplog.text
 
 
 async def test_a_project_that_mounts_the_socket_alone_has_it_at_the_root(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -27,6 +28,7 @@ __all__ = [
     "Wishes",
     "crowded",
     "deny",
+    "deny_path",
     "mode_of",
     "origin_of",
     "redeemed",
@@ -41,6 +43,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _SEQ_DIGITS = len(str(MAX_INTEGER))
+_SHOWN_PATH = 200  # characters of a stranger's path in the log
 
 
 class OriginDenied(Exception):  # noqa: N818 - an answer, not a fault
@@ -145,17 +148,44 @@ async def deny(scope: Scope, send: Send) -> None:
         header(scope, b"origin"),
         header(scope, b"host"),
     )
+    text = "This origin may not open a WebSocket here. See ALLOWED_ORIGINS."
+    await _refuse(scope, send, HTTPStatus.FORBIDDEN, text, code=1008)
+
+
+async def deny_path(scope: Scope, send: Send, socket: str) -> None:
+    """Refuse a path that is none of the chat's, saying where the server can what is.
+
+    The log has the path as well: a client sees 404 or 403 and mostly nothing more. It
+    has no query, in which there may be a token.
+
+    Args:
+        scope: The handshake's.
+        send: What ASGI gave with it.
+        socket: The path of the chat's WebSocket without a room.
+    """
+    logger.warning("socket_not_here path=%r", scope["path"][:_SHOWN_PATH])
+    text = (
+        f"There is no WebSocket here; the chat's is {socket}<room>/, with the slash at "
+        "its end."
+    )
+    await _refuse(scope, send, HTTPStatus.NOT_FOUND, text, code=1000)
+
+
+async def _refuse(
+    scope: Scope, send: Send, status: HTTPStatus, text: str, *, code: int
+) -> None:
+    """Answer with a status and a text; without that extension close, which is a 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": code})
         return
-    body = b"This origin may not open a WebSocket here. See ALLOWED_ORIGINS.\n"
     await send(
         {
             "type": "websocket.http.response.start",
-            "status": 403,
+            "status": status.value,
             "headers": [(b"content-type", b"text/plain; charset=utf-8")],
         },
     )
+    body = f"{text}\n".encode()
     await send({"type": "websocket.http.response.body", "body": body})
 
 

@@ -20,7 +20,15 @@ from django.urls import (
     reverse,
 )
 
-__all__ = ["SOCKET", "STREAM", "path_in_project", "place", "room_in", "socket_url"]
+__all__ = [
+    "SOCKET",
+    "STREAM",
+    "path_in_project",
+    "place",
+    "room_in",
+    "socket_path",
+    "socket_url",
+]
 
 SOCKET = "headgate_chat:socket"
 STREAM = "headgate_chat:stream"
@@ -63,8 +71,18 @@ def path_in_project(scope: MutableMapping[str, Any]) -> str:
     As Django computes `path_info`.
     """
     path: str = scope["path"]
+    return path.removeprefix(_prefix_of(scope)) or "/"
+
+
+def socket_path(scope: MutableMapping[str, Any]) -> str:
+    """Return the WebSocket's path as clients of this scope's server ask for it."""
+    return _prefix_of(scope) + _socket_place()
+
+
+def _prefix_of(scope: MutableMapping[str, Any]) -> str:
+    """Return what stands before the project's own paths, without a slash at its end."""
     prefix: str = settings.FORCE_SCRIPT_NAME or scope.get("root_path") or ""
-    return path.removeprefix(prefix.rstrip("/")) or "/"
+    return prefix.rstrip("/")
 
 
 def room_in(path: str) -> str | None:
