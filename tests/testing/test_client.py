@@ -332,6 +332,48 @@ async def test_what_does_not_come_is_named(somebody: User) -> None:
         assert (await ada.push("message"))["text"] == "hi"
 
 
+async def test_a_call_may_wait_longer_than_its_client(somebody: User) -> None:
+    async with ChatClient(somebody, "general", timeout_seconds=2) as ada:
+
+        async def write_later() -> None:
+            await asyncio.sleep(2.5)
+            await say("general", "late")
+
+        writing = asyncio.create_task(write_later())
+        push = await ada.push("message", text="late", timeout_seconds=30)
+        assert push["text"] == "late"
+        await writing
+        assert (await ada.command("ping", timeout_seconds=30))["reply"]
+        sent = await ada.send("general", "hi", timeout_seconds=30)
+        assert sent["seq"] == 2
+        await ada.join("general", after=0, timeout_seconds=30)
+
+
+class Deaf(ChatConsumer):
+    """Does not hear a ping."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def heard() -> Any:
+            while "ping" in (message := await receive()).get("text", ""):
+                pass
+            return message
+
+        await super().__call__(scope, heard, send)
+
+
+async def test_a_call_may_wait_less_long_than_its_client(somebody: User) -> None:
+    deaf = cast("Any", Deaf())
+    serving = AuthMiddlewareStack(URLRouter([path("ws/chat/", deaf)]))
+    async with ChatClient(somebody, "general", application=serving) as ada:
+        for waiting in (
+            ada.push("message", room="general", timeout_seconds=0.1),
+            ada.command("ping", timeout_seconds=0.1),
+        ):
+            with pytest.raises(TimeoutError, match=r"did not come in 0\.1 s") as told:
+                await waiting
+            assert "timeout_seconds" not in str(told.value)
+
+
 class Faulty(ChatConsumer):
     """Breaks as a project's subclass may."""
 

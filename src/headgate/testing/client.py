@@ -63,7 +63,8 @@ class ChatClient:
             and without that the chat's consumer alone.
         path: Of the WebSocket; by default where `headgate.urls` is mounted.
         headers: More headers of the handshake, such as a token of the project's.
-        timeout_seconds: How long to wait for what must come.
+        timeout_seconds: How long to wait for what must come, in calls that say no
+            other time.
 
     Attributes:
         welcome: What the server said at the beginning.
@@ -157,13 +158,21 @@ class ChatClient:
 
     # --- commands ---
 
-    async def command(self, cmd: str, **fields: Any) -> dict[str, Any]:
-        """Send a command and return its reply; raises `Refused` and `Closed`."""
+    async def command(
+        self, cmd: str, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """Send a command and return its reply; raises `Refused` and `Closed`.
+
+        `timeout_seconds` is how long to wait for it in place of the client's own, here
+        and in `join` and `send`; no command has such a field.
+        """
         self._ids += 1
         number = self._ids
         self._say({"cmd": cmd, "id": number, **fields})
         reply = await self._until(
-            lambda: self._replies.pop(number, None), f"the reply to {cmd!r}"
+            lambda: self._replies.pop(number, None),
+            f"the reply to {cmd!r}",
+            timeout_seconds,
         )
         if "error" in reply:
             raise Refused(reply["error"])
@@ -183,10 +192,13 @@ class ChatClient:
 
     # --- pushes ---
 
-    async def push(self, kind: str, **fields: Any) -> dict[str, Any]:
+    async def push(
+        self, kind: str, *, timeout_seconds: float | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """Return the next push of a kind with these fields, such as room="general".
 
-        What came before it is kept for those who ask for it.
+        What came before it is kept for those who ask for it. `timeout_seconds` is how
+        long to wait in place of the client's own; no push has such a field.
         """
 
         def found() -> dict[str, Any] | None:
@@ -197,7 +209,7 @@ class ChatClient:
             return None
 
         wanted = " ".join([kind, *(f"{k}={v!r}" for k, v in fields.items())])
-        return await self._until(found, f"a push {wanted}")
+        return await self._until(found, f"a push {wanted}", timeout_seconds)
 
     async def pushes(self) -> list[dict[str, Any]]:
         """Return all that has come and was not asked for; nothing is kept.
@@ -226,10 +238,14 @@ class ChatClient:
         text = json.dumps(command)
         self._in.put_nowait({"type": "websocket.receive", "text": text})
 
-    async def _until(self, found: Any, what: str) -> dict[str, Any]:
+    async def _until(
+        self, found: Any, what: str, timeout_seconds: float | None = None
+    ) -> dict[str, Any]:
         """Return what `found` returns, once something has come that makes it."""
+        if timeout_seconds is None:
+            timeout_seconds = self._timeout_seconds
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._timeout_seconds
+        until = loop.time() + timeout_seconds
         while (result := found()) is None:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -237,7 +253,7 @@ class ChatClient:
             except TimeoutError:
                 if loop.time() > until:
                     raise TimeoutError(
-                        f"{what} did not come in {self._timeout_seconds:g} s; "
+                        f"{what} did not come in {timeout_seconds:g} s; "
                         f"what came instead: {self._pushes}",
                     ) from None
                 if self._engine is not None:
