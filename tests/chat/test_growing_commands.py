@@ -210,6 +210,9 @@ async def test_another_end_than_the_first_is_refused(
         (writer, 0, "all", "cut"),
         (writer, 0, "all of it", "done"),
         (writer, 0, "al", "done"),
+        (writer, 0, "ALL", "done"),
+        (writer, 1, "ly", "done"),
+        (writer, 4, "", "done"),
         (other, 0, "all", "done"),
     ):
         again = await append(talker, seq, at, text, state=state)
@@ -485,3 +488,50 @@ async def test_the_project_sees_the_whole_text(
     ended = await writer.push("edited")
     assert (ended["text"], ended["state"]) == ("", "cut")
     assert (await in_thread(Message.objects.get, seq=seq)).text == ""
+
+
+def _wordy(draft: MessageDraft) -> MessageDraft | Reject:
+    if "bad" in draft.text:
+        return Reject("forbidden", "Not here.")
+    draft.text = draft.text.replace("rude", "[left out]").replace("damn", "****")
+    return draft
+
+
+@pytest.mark.parametrize("said", ["so rude", "so damn"])
+async def test_the_same_end_again_where_the_project_changed_the_text(
+    talk: Talkers, ada: User, settings: Settings, said: str
+) -> None:
+    """Whoever sends it again does not know what was saved in its place."""
+    before = f"{__name__}._wordy"
+    settings.HEADGATE = {"GUESTS": True, "BEFORE_SEND": before}
+    writer = await talk(ada)
+    seq = await begin(writer)
+    await append(writer, seq, 0, said[:4])
+    first = await append(writer, seq, 4, said[4:], state="done")
+    saved = (await writer.push("edited"))["text"]
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another"
+
+    for at in (4, 7, 0):
+        again = await append(writer, seq, at, said[at:], state="done")
+        assert (again["seq"], again["at"]) == (first["seq"], first["at"])
+    others = [(4, said[4:], "cut"), (4, said[4:] + "!", "done"), (0, "so", "done")]
+    if len(saved) != len(said):
+        others.append((0, saved, "done"))
+    for at, text, state in others:
+        again = await append(writer, seq, at, text, state=state)
+        assert again["error"]["code"] == "not_growing"
+
+
+async def test_an_end_that_the_project_refused_is_not_known_as_another(
+    talk: Talkers, ada: User, settings: Settings
+) -> None:
+    before = f"{__name__}._wordy"
+    settings.HEADGATE = {"GUESTS": True, "BEFORE_SEND": before}
+    writer = await talk(ada)
+    seq = await begin(writer)
+    refused = await append(writer, seq, 0, "bad", state="cut")
+    assert refused["error"]["code"] == "forbidden"
+
+    again = await append(writer, seq, 0, "bad", state="cut")
+    assert again["error"]["code"] == "not_growing"

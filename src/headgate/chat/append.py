@@ -299,9 +299,8 @@ class _Batch:
             author_key=entry.actor.key,
             author_name=entry.actor.name,
             client_id=None,
-            digest=None,
             at=self.now,
-            **{"text": "", "details": None, "target": None} | more,
+            **{"digest": None, "text": "", "details": None, "target": None} | more,
         )
 
     def _change(self, change: Change) -> Verdict:
@@ -390,7 +389,10 @@ class _Batch:
         if not ended.replaces and len(text or "") < len(message.text):
             text = message.text
         details = self.growing.end(message, text or "", state)
-        new = {"text": text or "", "details": details}
+        new: dict[str, Any] = {"text": text or "", "details": details}
+        said = ended.said
+        if said is not None and said != new["text"] and state == ended.state:
+            new["digest"] = self.digests.newest_of_length(len(said))
         return self._add(self._row(ended, "edited", target=ended.seq, **new))
 
     def _at(self, events: Any, seq: int) -> datetime:

@@ -99,6 +99,7 @@ class Ended(Struct):
 
     Its text is the longer of `text` and what is saved, or with `replaces` exactly
     `text`. With `alive_at`, its mark, it ends only if nothing was heard of it since.
+    `said` is the text that the author gave: the same end again is known by that.
     """
 
     room_id: int
@@ -108,6 +109,7 @@ class Ended(Struct):
     text: str | None = None
     replaces: bool = False
     alive_at: datetime | None = None
+    said: str | None = None
 
 
 class ReadMark(Struct):
@@ -142,10 +144,10 @@ Verdict = Written | Known | Refused
 
 
 class Digests:
-    """Says what a draft says, in 16 bytes, by each secret in force.
+    """Says what a draft says, or how long an end's text was, by each secret in force.
 
-    Keyed, because the digest outlives a deleted text and short texts are guessed.
-    Made once for a batch.
+    In 16 bytes. Keyed, because the digest outlives a deleted text and short texts are
+    guessed. Made once for a batch.
     """
 
     def __init__(self) -> None:
@@ -154,16 +156,30 @@ class Digests:
 
     def newest(self, draft: Draft) -> bytes:
         """Return the digest to be kept."""
-        return self._by(self._keyed[0], draft)
+        return _by(self._keyed[0], _said(draft))
 
     def match(self, draft: Draft, digest: bytes) -> bool:
         """Return whether a kept digest, maybe of an older secret, is a draft's."""
-        return any(self._by(keyed, draft) == digest for keyed in self._keyed)
+        said = _said(draft)
+        return any(_by(keyed, said) == digest for keyed in self._keyed)
 
-    def _by(self, keyed: hashlib.blake2b, draft: Draft) -> bytes:
-        digest = keyed.copy()
-        digest.update(encode(draft.said or (draft.text, draft.details)))
-        return digest.digest()
+    def newest_of_length(self, length: int) -> bytes:
+        """Return the digest to be kept of a text of which the end alone comes again."""
+        return _by(self._keyed[0], length)
+
+    def match_length(self, length: int, digest: bytes) -> bool:
+        """Return whether a kept digest is that of a length."""
+        return any(_by(keyed, length) == digest for keyed in self._keyed)
+
+
+def _said(draft: Draft) -> tuple[str, dict[str, Any] | None]:
+    return draft.said or (draft.text, draft.details)
+
+
+def _by(keyed: hashlib.blake2b, said: object) -> bytes:
+    digest = keyed.copy()
+    digest.update(encode(said))
+    return digest.digest()
 
 
 @lru_cache(maxsize=8)

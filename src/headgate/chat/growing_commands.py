@@ -112,9 +112,14 @@ class GrowingCommands:
     ) -> Known | None:
         """Return the end that a message has, where this asks for the same one."""
         visitor = self._visitor
-        length = command.at + len(command.text)
         return await visitor.engine.reader.run(
-            same_end, rights.room_id, command.seq, visitor.actor, state, length
+            same_end,
+            rights.room_id,
+            command.seq,
+            visitor.actor,
+            state,
+            command.at,
+            command.text,
         )
 
     def _add(self, command: Append, rights: Rights, own: OwnText) -> Error | None:

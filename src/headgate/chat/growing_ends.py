@@ -88,7 +88,7 @@ async def _finish(
     """
     room_id, seq, author = growing.room_id, growing.seq, growing.author
     ended = Ended(room_id, author, seq, state, growing.text)
-    ended.alive_at = alive_at
+    ended.alive_at, ended.said = alive_at, growing.text
     ended.replaces = has_before_send()  # what is saved by then was not looked at
     refusal = None
     if growing.text:
@@ -99,7 +99,7 @@ async def _finish(
             if looked.error.retry_after_ms is not None:
                 return looked
             refusal = looked
-            ended.state, ended.text = "cut", ""
+            ended.state, ended.text, ended.said = "cut", "", None
         elif isinstance(looked, Change):
             ended.text = looked.text
     verdict = await storage.write(ended)

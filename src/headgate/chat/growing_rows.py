@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.db.models.functions import Now
 
-from headgate.chat.entries import Ended, Grown, Known, Refused
+from headgate.chat.entries import Digests, Ended, Grown, Known, Refused
 from headgate.chat.models import Event, GrowingMessage
 from headgate.chat.people import Actor
 from headgate.chat.rows import EventRow
@@ -79,18 +79,25 @@ def growing_from(room_id: int, author: Actor, push: LogEvent) -> Growing | None:
 
 
 def same_end(
-    room_id: int, seq: int, author: Actor, state: State, length: int
+    room_id: int, seq: int, author: Actor, state: State, at: int, text: str
 ) -> Known | None:
     """Return how a message has ended if its author asks for the same end again.
 
-    That is the same state, and a whole text of that many code points.
+    That is the same state, and the same text from an offset on. Where something else
+    was saved than the author gave, it is a whole text of the same length: what stands
+    before the offset is not known any more.
     """
     edits = Event.objects.filter(room_id=room_id, target=seq, kind=Event.Kind.EDITED)
     first = edits.order_by("seq").first()  # nothing is edited while it grows
     if first is None or first.author_key != author.key:
         return None
-    is_same = (first.details or {}).get("state") == state
-    return Known(first.seq, first.at) if is_same and len(first.text) == length else None
+    if (first.details or {}).get("state") != state:
+        return None
+    if first.digest is None:
+        is_same = at <= len(first.text) and first.text[at:] == text
+    else:
+        is_same = Digests().match_length(at + len(text), bytes(first.digest))
+    return Known(first.seq, first.at) if is_same else None
 
 
 def state_at(room_id: int, seq: int) -> State:

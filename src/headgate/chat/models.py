@@ -169,7 +169,8 @@ class Event(models.Model):
     author_name = models.CharField(max_length=150)
     client_id = models.CharField(max_length=64, null=True)  # noqa: DJ001 - unique
     # What client_id was first used for: a keyed digest, so that the text, once
-    # deleted, cannot be guessed from it.
+    # deleted, cannot be guessed from it. Of the end of a message that grew, where
+    # something else was saved than its author gave: how long that was.
     digest = models.BinaryField(max_length=16, null=True)
     text = models.TextField(blank=True)
     # What most events do not have: kind, format, data, reply_to, priority,
