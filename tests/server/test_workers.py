@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -10,13 +11,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import connect
 
 from headgate.server import workers
-from headgate.server.exits import EXIT_USAGE, CannotStart
+from headgate.server.exits import EXIT_FAULTS, EXIT_USAGE, CannotStart
 from headgate.server.options import ServeOptions
 from headgate.server.settings import build_settings
 from headgate.server.worker import VARIABLE, worker_here
@@ -83,6 +85,13 @@ class Watched:
         else:
             (self.folder / "fail").unlink()
 
+    def lose(self, *, lost: bool) -> None:
+        """Have the interpreter be gone from now on, or there again."""
+        if lost:
+            (self.folder / "python").unlink()
+        else:
+            (self.folder / "python").symlink_to(sys.executable)
+
 
 Watch = Callable[[int], AbstractAsyncContextManager[Watched]]
 
@@ -93,7 +102,9 @@ def _stand_ins(
 ) -> None:
     if "watch" not in request.fixturenames:
         return
-    command = [sys.executable, "-I", "-S", "-c", STAND_IN, str(tmp_path)]
+    interpreter = tmp_path / "python"
+    interpreter.symlink_to(sys.executable)
+    command = [str(interpreter), "-I", "-S", "-c", STAND_IN, str(tmp_path)]
     monkeypatch.setattr(workers, "command_line", lambda: command)
     monkeypatch.setattr(workers, "MIN_BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(workers, "MAX_BACKOFF_SECONDS", 0.02)
@@ -118,6 +129,12 @@ def watch(tmp_path: Path, listening: socket.socket) -> Watch:
             await made.running
 
     return watched
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    """What was logged of an event, after its name."""
+    said = [each.getMessage().partition(" ") for each in caplog.records]
+    return [fields for name, _, fields in said if name == event]
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -228,6 +245,111 @@ async def test_a_rolling_restart_that_fails_leaves_the_old_ones(watch: Watch) ->
         assert watched.pids == before
         watched.supervisor._restart.set()
         await until(lambda: len(watched.pids) == 2 and not watched.pids & before)
+
+
+# --- what cannot even be started ---
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as another serves."""
+    async with watch(2) as watched:
+        await watched.begun.wait()
+        victim, other = sorted(watched.pids)
+        watched.lose(lost=True)
+        os.kill(victim, 9)
+        refused = workers.MAX_FAILED_STARTS + 2
+        await until(lambda: len(logged(caplog, "worker_not_started")) > refused)
+        assert not watched.running.done()
+        assert watched.pids == {other}
+        assert set(watched.supervisor._backoff_seconds.values()) == {0.02}
+        watched.lose(lost=False)
+        await until(lambda: len(watched.pids) == 2)
+    said = logged(caplog, "worker_not_started")[0]
+    assert said.startswith("worker=")
+    assert " error=[Errno 2] No such file" in said
+
+
+async def test_when_none_serves_and_none_can_be_started_it_gives_up(
+    watch: Watch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with watch(2) as watched:
+        await watched.begun.wait()
+        watched.lose(lost=True)
+        for pid in watched.pids:
+            os.kill(pid, 9)
+        assert await watched.running == EXIT_FAULTS
+    assert len(logged(caplog, "worker_not_started")) >= workers.MAX_FAILED_STARTS
+    assert "No worker is left" in capsys.readouterr().err
+
+
+async def test_a_rolling_restart_that_cannot_start_one_leaves_the_old_ones(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watch(2) as watched:
+        await watched.begun.wait()
+        before = watched.pids
+        watched.lose(lost=True)
+        watched.supervisor._restart.set()
+        await until(lambda: logged(caplog, "rolling_restart_failed"))
+        assert watched.pids == before
+        watched.lose(lost=False)
+        watched.supervisor._restart.set()
+        await until(lambda: len(watched.pids) == 2 and not watched.pids & before)
+    (said,) = logged(caplog, "rolling_restart_failed")
+    assert said.startswith("worker=1 error=[Errno 2] No such file")
+
+
+async def test_a_rolling_restart_puts_one_where_none_can_be_started(
+    watch: Watch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And there are no more than there are to be."""
+    async with watch(2) as watched:
+        await watched.begun.wait()
+        victim, other = sorted(watched.pids)
+        watched.lose(lost=True)
+        monkeypatch.setattr(workers, "MIN_BACKOFF_SECONDS", LIMIT_SECONDS * 2)
+        monkeypatch.setattr(workers, "MAX_BACKOFF_SECONDS", LIMIT_SECONDS * 2)
+        os.kill(victim, 9)
+        await until(lambda: logged(caplog, "worker_not_started"))
+        watched.lose(lost=False)
+        watched.supervisor._restart.set()
+        await until(lambda: len(watched.pids - {victim, other}) == 2)
+        await until(lambda: len(watched.supervisor._running) == 2)
+
+
+@pytest.mark.parametrize("by", ["thread", "reader"])
+async def test_a_worker_that_nobody_can_watch_ends(
+    watch: Watch,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    """Its process is there when the thread or the reader for it is refused."""
+    start = asyncio.create_subprocess_exec
+    made: list[asyncio.subprocess.Process] = []
+
+    def no_reader(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def watched_by_nobody(*args: Any, **options: Any) -> Any:
+        made.append(await start(*args, **options))
+        if by == "thread":
+            raise RuntimeError("can't start new thread")
+        patched.setattr(asyncio.get_running_loop(), "add_reader", no_reader)
+        return made[-1]
+
+    async with watch(2) as watched:
+        await watched.begun.wait()
+        before = watched.pids
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "create_subprocess_exec", watched_by_nobody)
+            watched.supervisor._restart.set()
+            await until(lambda: logged(caplog, "rolling_restart_failed"))
+        (process,) = made
+        await process.wait()  # it hears that nobody is there
+        assert watched.pids == before
 
 
 # --- the real thing ---

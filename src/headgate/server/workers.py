@@ -34,6 +34,11 @@ MIN_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 MAX_FAILED_STARTS = 5  # in a row, with no worker left that serves
 
+# What starting a process raises where the system refuses one: no descriptors, memory or
+# processes are left, or the interpreter is gone while a deploy puts another in its
+# place. It is a RuntimeError where asyncio gets no thread to wait for the process.
+REFUSED = (OSError, RuntimeError)
+
 
 class _Process:
     """One worker process, as the supervisor sees it.
@@ -55,9 +60,9 @@ class _Process:
         self._process = process
         self._control = control
         self._spoke = asyncio.Event()
-        self._ended = loop.create_task(self._wait())
         control.setblocking(False)
-        loop.add_reader(control, self._hear)
+        loop.add_reader(control, self._hear)  # may be refused, and nothing is left then
+        self._ended = loop.create_task(self._wait())
 
     @property
     def exit_code(self) -> int | None:
@@ -213,19 +218,29 @@ class Supervisor:
         return True
 
     async def _start(self, number: int) -> _Process:
-        """Start a worker with this process's own command line."""
+        """Start a worker with this process's own command line.
+
+        Raises:
+            OSError: The system refuses the process, or what watches it.
+            RuntimeError: It refuses the thread that waits for the process.
+        """
         ours, theirs = socket.socketpair()
-        with theirs:
-            inherited = (self._socket.fileno(), theirs.fileno())
-            process = await asyncio.create_subprocess_exec(
-                *command_line(),
-                env=os.environ | {VARIABLE: f"{number}:{inherited[0]}:{inherited[1]}"},
-                stdin=subprocess.DEVNULL,
-                pass_fds=inherited,
-                # What a terminal tells all of its processes is for the supervisor.
-                start_new_session=True,
-            )
-        started = _Process(process, number, ours)
+        try:
+            with theirs:
+                inherited = (self._socket.fileno(), theirs.fileno())
+                given = f"{number}:{inherited[0]}:{inherited[1]}"
+                process = await asyncio.create_subprocess_exec(
+                    *command_line(),
+                    env=os.environ | {VARIABLE: given},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=inherited,
+                    # What a terminal tells all of its processes is for the supervisor.
+                    start_new_session=True,
+                )
+            started = _Process(process, number, ours)
+        except BaseException:
+            ours.close()  # which ends a process that is there and cannot be watched
+            raise
         self._running.add(started)
         return started
 
@@ -241,27 +256,42 @@ class Supervisor:
         logger.warning(
             "worker_ended worker=%d pid=%d exit_code=%d", number, worker.pid, code
         )
-        self._count(worker, code)
+        self._count(code, listened=worker.listening)
         if asyncio.get_running_loop().time() - worker.started_at >= STEADY_SECONDS:
             self._backoff_seconds[number] = 0.0
-        wait_seconds = self._backoff_seconds.get(number, 0.0)
-        wider = max(wait_seconds * 2, MIN_BACKOFF_SECONDS)
-        self._backoff_seconds[number] = min(wider, MAX_BACKOFF_SECONDS)
-        await asyncio.sleep(wait_seconds)
-        async with self._places[number]:
-            if self._current[number] is worker:
-                self._current[number] = new = await self._start(number)
-                self._do(self._watch(new))
-                await new.begun()
+        while self._current[number] is worker:
+            wait_seconds = self._backoff_seconds.get(number, 0.0)
+            wider = max(wait_seconds * 2, MIN_BACKOFF_SECONDS)
+            self._backoff_seconds[number] = min(wider, MAX_BACKOFF_SECONDS)
+            await asyncio.sleep(wait_seconds)
+            async with self._places[number]:
+                # A rolling restart may have put one there meanwhile.
+                if self._current[number] is worker:
+                    await self._fill(number)
 
-    def _count(self, worker: _Process, code: int) -> None:
-        """Note an end; give up where no start succeeds and nobody serves."""
-        self._failed_starts = 0 if worker.listening else self._failed_starts + 1
+    async def _fill(self, number: int) -> None:
+        """Put a worker where one ended; leave it as it is where none can be started."""
+        try:
+            new = await self._start(number)
+        except REFUSED as exc:
+            logger.warning("worker_not_started worker=%d error=%s", number, exc)
+            self._count(None, listened=False)
+            return
+        self._current[number] = new
+        self._do(self._watch(new))
+        await new.begun()
+
+    def _count(self, code: int | None, *, listened: bool) -> None:
+        """Note an end, or a start that was refused and has no exit code.
+
+        Gives up where no start succeeds and nobody serves.
+        """
+        self._failed_starts = 0 if listened else self._failed_starts + 1
         serving = any(each.listening for each in self._running)
         if self._failed_starts >= MAX_FAILED_STARTS and not serving:
             self._give_up(
-                f"No worker is left, and the last {self._failed_starts} ended before "
-                "they took connections. What they said stands above.",
+                f"No worker is left, and the last {self._failed_starts} starts failed "
+                "before connections were taken. Why stands above.",
                 code,
             )
 
@@ -282,9 +312,19 @@ class Supervisor:
                     break
 
     async def _replace(self, number: int) -> bool:
-        """Replace one worker; the new one takes connections before the old one ends."""
+        """Replace one worker; the new one takes connections before the old one ends.
+
+        Returns:
+            False where no new one came up; the old one goes on.
+        """
         async with self._places[number]:
-            new = await self._start(number)
+            try:
+                new = await self._start(number)
+            except REFUSED as exc:
+                logger.error(  # noqa: TRY400 - where from says nothing more
+                    "rolling_restart_failed worker=%d error=%s", number, exc
+                )
+                return False
             if not await new.begun():
                 self._running.discard(new)
                 logger.error(
