@@ -19,7 +19,7 @@ from headgate.chat.before_send import has_before_send
 from headgate.chat.changes import may_change
 from headgate.chat.command_limits import CommandLimits
 from headgate.chat.conf import conf
-from headgate.chat.entrance import Ahead, come_in
+from headgate.chat.entrance import Ahead, Entrance, come_in
 from headgate.chat.entries import (
     Change,
     Draft,
@@ -68,8 +68,6 @@ from headgate.protocol.pushes import (
     Failure,
     Joined,
     MessagesPage,
-    Reset,
-    RoomJoined,
     Saved,
     TypingSignal,
 )
@@ -115,8 +113,7 @@ class Conversation:
         )
         for slug, seen in hello.resume.items():
             places[slug] = Position(seen) if isinstance(seen, int) else seen
-        entries: dict[str, RoomJoined] = {}
-        resets: list[Reset] = []
+        entered: dict[str, Entrance | Error] = {}
         pending = {slug: hello.pending.get(slug, []) for slug in places}
         ahead = {
             slug: Ahead(visitor, slug, pending[slug])
@@ -124,21 +121,16 @@ class Conversation:
             if len(places) > 1
         }
         for slug, place in places.items():
-            entries[slug], reset = await self._enter(
+            entered[slug] = await self._enter(
                 slug, place, pending[slug], hello.pace, ahead.get(slug)
             )
-            if reset is not None:
-                resets.append(reset)
         limits = await limits_of(visitor)
-        for slug, entry in entries.items():
-            if entry.error is None and visitor.watch(slug) is None:
-                # Removed while the others were entered.
-                entries[slug] = RoomJoined(error=error(Code.NOT_FOUND))
+        # Nothing is awaited from here to `go`, so that no change comes in between.
+        entries = {slug: room_joined(found) for slug, found in entered.items()}
         visitor.say(welcome(visitor, entries, limits))
-        for reset in resets:
-            visitor.say_in_order(reset)
-        for watch in list(visitor.connection.watches.values()):
-            visitor.engine.node.go(visitor.connection, watch.room_id)
+        for found in entered.values():
+            if isinstance(found, Entrance) and not found.watch.ended:
+                self._go(found)
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""
@@ -227,21 +219,25 @@ class Conversation:
         pending: list[str],
         pace: str | None,
         ahead: Ahead | None = None,
-    ) -> tuple[RoomJoined, Reset | None]:
-        """Begin to watch a room; its events wait for `go`."""
+    ) -> Entrance | Error:
+        """Begin to watch a room; its events wait for `_go`."""
         visitor = self._visitor
         if visitor.watch(slug) is None and visitor.rooms_joined >= MAX_ROOMS:
-            return RoomJoined(error=error(Code.TOO_MANY_ROOMS)), None
+            return error(Code.TOO_MANY_ROOMS)
         try:
             found = await come_in(
                 visitor, slug, place, pending, pace=wished_pace(pace), ahead=ahead
             )
         except LogUnavailable:
-            away = error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
-            return RoomJoined(error=away), None
-        if isinstance(found, Deny):
-            return RoomJoined(error=denied(found)), None
-        return room_joined(found), found.reset
+            return error(Code.UNAVAILABLE, retry_after_ms=RETRY_MS)
+        return denied(found) if isinstance(found, Deny) else found
+
+    def _go(self, entrance: Entrance) -> None:
+        """Let a room's events flow, after what they do not bring back."""
+        if entrance.reset is not None:
+            self._visitor.say_in_order(entrance.reset)
+        connection = self._visitor.connection
+        self._visitor.engine.node.go(connection, entrance.watch.room_id)
 
     def _hello_again(self, command: Hello) -> None:
         text = "hello was said already."
@@ -251,13 +247,13 @@ class Conversation:
         place = None
         if command.after is not None:
             place = Position(command.after, command.epoch)
-        entry, reset = await self._enter(command.room, place, [], command.pace)
-        if entry.error is not None:
-            self._refuse(command, entry.error)
+        found = await self._enter(command.room, place, [], command.pace)
+        if isinstance(found, Error):
+            self._refuse(command, found)
             return
-        visitor = self._visitor
         if command.id is not None:
-            visitor.say_in_order(
+            entry = room_joined(found)
+            self._visitor.say_in_order(
                 Joined(
                     reply=command.id,
                     room=command.room,
@@ -271,11 +267,7 @@ class Conversation:
                     read_only=entry.read_only,
                 ),
             )
-        if reset is not None:
-            visitor.say_in_order(reset)
-        watch = visitor.watch(command.room)
-        if watch is not None:
-            visitor.engine.node.go(visitor.connection, watch.room_id)
+        self._go(found)
 
     def _leave(self, command: Leave) -> None:
         self._visitor.leave(command.room)

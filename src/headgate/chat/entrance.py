@@ -19,6 +19,7 @@ from headgate.chat.rooms import enter
 from headgate.chat.shared_looks import Question, shared_look
 from headgate.chat.visitor import Visitor
 from headgate.limits.rates import Rate
+from headgate.live.connection import Watch
 from headgate.protocol.commands import Position
 from headgate.protocol.pushes import Reset
 
@@ -29,15 +30,17 @@ _Look = tuple[Rights, int, dict[str, int]] | Deny
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """A room as it stands for somebody who came in.
+    """A room as it was for somebody who came in.
 
-    `reset` is what they must be told after their welcome, where their place in the
-    log could not be kept.
+    What they may do there is their watch's to say: it may be another before they are
+    told. `reset` is what they must be told after their welcome, where their place in
+    the log could not be kept.
     """
 
-    rights: Rights
+    watch: Watch
     head: int
     epoch: str
+    read: int
     unread: int
     landed: dict[str, int]
     reset: Reset | None
@@ -77,7 +80,8 @@ async def come_in(
 
     `pending` are client_ids of which somebody does not know whether they landed; with
     `make` False an unknown room is not made. `pace` is what somebody wants at most of
-    the room's events. `ahead` is a look that was asked for. Raises `LogUnavailable`.
+    the room's events. `ahead` is a look that was asked for. Between the watch's
+    beginning and the return nothing is awaited. Raises `LogUnavailable`.
     """
     engine = visitor.engine
     seen = 0 if place is None else place.seq
@@ -110,7 +114,7 @@ async def come_in(
     follow_pace(engine.node, watch)
     if engine.standing.changes != changes:
         engine.standing.ask(watch)
-    return Entrance(rights, room.head, room.epoch, unread, found, reset)
+    return Entrance(watch, room.head, room.epoch, rights.read_seq, unread, found, reset)
 
 
 def _asked(

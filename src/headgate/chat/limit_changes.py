@@ -111,9 +111,12 @@ class LimitChanges:
 
 
 def tell_room(node: Node, watch: Watch, before: Rights) -> None:
-    """Tell a watcher the room's slow mode and their rights, if one is another."""
+    """Tell a watcher the room's slow mode and their rights, if one is another.
+
+    Whoever is coming in is told by their welcome, which says what is in force by then.
+    """
     now = _as_told(watch.rights)
-    if now != _as_told(before):
+    if watch.begun and now != _as_told(before):
         watch.connection.put_shared(Shared(now))
         node.touch(watch.connection)
 

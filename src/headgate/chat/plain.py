@@ -60,7 +60,7 @@ class PlainConversation:
             raise RuntimeError("nobody has entered")
         if entrance.reset is not None:
             visitor.tell(entrance.reset)
-        visitor.engine.node.go(visitor.connection, entrance.rights.room_id)
+        visitor.engine.node.go(visitor.connection, entrance.watch.room_id)
 
     async def hear(self, payload: str) -> None:
         """Take one text frame; raises `BadCommand`."""

@@ -96,16 +96,18 @@ class Standing:
 
         What stands before it in the same run is still theirs, unless they are behind.
         In plain mode there is nothing without the room, and in an event stream
-        nothing without the last one.
+        nothing without the last one. Whoever is coming in is told by their welcome,
+        which refuses the room.
         """
         if self.node is None:
             return
         connection = watch.connection
+        watch.rights = denial
         if last:
             self.node.hub.finish(watch, last[:-1])
         else:
             self.node.hub.leave(watch)
-        if connection.mode is not Mode.PLAIN:
+        if watch.begun and connection.mode is not Mode.PLAIN:
             for event in last[-1:]:
                 connection.put_in_order(event)
             connection.put_in_order(Rooms(left=[room]))

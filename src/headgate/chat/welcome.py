@@ -5,11 +5,11 @@ from __future__ import annotations
 from headgate.chat.entrance import Entrance
 from headgate.chat.limits_told import limits_told, slow_mode_ms
 from headgate.chat.people import guest_token
-from headgate.chat.permissions import Rights
+from headgate.chat.permissions import Deny, Rights
 from headgate.chat.tickets import WELCOME_TICKET_SECONDS, issue_ticket
-from headgate.chat.visitor import Visitor
+from headgate.chat.visitor import Visitor, denied
 from headgate.protocol.fields import HEARTBEAT_SECONDS, MAX_COMMAND_BYTES
-from headgate.protocol.pushes import Limit, RoomJoined, Welcome
+from headgate.protocol.pushes import Error, Limit, RoomJoined, Welcome
 
 __all__ = ["HEARTBEAT_MS", "limits_of", "room_joined", "welcome"]
 
@@ -43,23 +43,41 @@ def welcome(
 async def limits_of(visitor: Visitor) -> list[Limit]:
     """Return the limits to be told in the welcome, with those of the joined rooms.
 
-    It may wait, so it comes before the welcome: what happens meanwhile is in that.
+    It may wait, so it comes before the welcome: what happens meanwhile is in that. It
+    asks again where a room's limits may be others by then, as no push tells of those.
     """
+    joined = _rights_of(visitor)
+    while True:
+        limits = await limits_told(visitor.gate, joined)
+        before, joined = joined, _rights_of(visitor)
+        if joined == before:
+            return limits
+
+
+def _rights_of(visitor: Visitor) -> list[Rights]:
     watches = visitor.connection.watches.values()
-    joined = [each.rights for each in watches if isinstance(each.rights, Rights)]
-    return await limits_told(visitor.gate, joined)
+    return [each.rights for each in watches if isinstance(each.rights, Rights)]
 
 
-def room_joined(entrance: Entrance) -> RoomJoined:
-    """Return how a room stands for somebody who has come in."""
+def room_joined(entrance: Entrance | Error) -> RoomJoined:
+    """Return how a room stands now for somebody who has come in, or may not.
+
+    Ask for it when it is told, in the turn of the loop in which the watch begins: a
+    change before that is told by nothing else.
+    """
+    if isinstance(entrance, Error):
+        return RoomJoined(error=entrance)
+    rights: Rights | Deny = entrance.watch.rights
+    if isinstance(rights, Deny):  # removed since
+        return RoomJoined(error=denied(rights))
     return RoomJoined(
         head=entrance.head,
         epoch=entrance.epoch,
-        title=entrance.rights.title or None,
-        read=entrance.rights.read_seq,
+        title=rights.title or None,
+        read=entrance.read,
         unread=entrance.unread,
-        slow_mode_ms=slow_mode_ms(entrance.rights),
-        moderates=entrance.rights.moderates,
-        read_only=entrance.rights.read_only,
+        slow_mode_ms=slow_mode_ms(rights),
+        moderates=rights.moderates,
+        read_only=rights.read_only,
         landed=entrance.landed,
     )

@@ -22,7 +22,7 @@ from headgate.chat.arrivals import Arrival, address_of
 from headgate.chat.asgi_server import warn_without_flow_control
 from headgate.chat.authenticators import NotAuthenticated
 from headgate.chat.engine import engine
-from headgate.chat.entrance import come_in
+from headgate.chat.entrance import Entrance, come_in
 from headgate.chat.http.cors import cors_headers, let_read
 from headgate.chat.http.door import door
 from headgate.chat.http.failures import failed
@@ -40,7 +40,7 @@ from headgate.live.event_stream_sink import EventStreamSink
 from headgate.live.frames import Mode
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Close, Code
-from headgate.protocol.pushes import Error, Reset, RoomJoined
+from headgate.protocol.pushes import Error
 
 __all__ = ["EventStream", "not_mounted"]
 
@@ -172,21 +172,24 @@ class _Stream:
             origin=origin,
             address=self.arrival.address,
         )
-        rooms, resets = await self._enter(visitor, asked)
+        entered = await self._enter(visitor, asked)
+        limits = await limits_of(visitor)
+        # Nothing is awaited from here to `go`, so that no change comes in between.
+        rooms = {slug: room_joined(found) for slug, found in entered.items()}
+        refused = [entry.error for entry in rooms.values() if entry.error is not None]
+        if len(refused) == len(rooms):
+            raise Refusal(refused[0])
         headers = _HEADERS | cors_headers(self.scope)
         if self.scope["method"] == "HEAD":
             await self._answer(HttpResponse(headers=headers))
             return
-        limits = await limits_of(visitor)
-        _without_removed(visitor, rooms, resets)
-        # What was said about rooms before is in the welcome.
-        visitor.connection.outbox.take_all()
         visitor.tell(welcome(visitor, rooms, limits, ticket=who.by == "ticket"))
         visitor.arrived()
-        for reset in resets.values():
-            visitor.tell(reset)
-        for watch in list(visitor.connection.watches.values()):
-            running.node.go(visitor.connection, watch.room_id)
+        for found in entered.values():
+            if isinstance(found, Entrance) and not found.watch.ended:
+                if found.reset is not None:
+                    visitor.tell(found.reset)
+                running.node.go(visitor.connection, found.watch.room_id)
         retry_ms = RETRY_FROM_MS + secrets.randbelow(RETRY_TO_MS - RETRY_FROM_MS + 1)
         await self.sink.begin(_encoded(headers.items()), retry_ms=retry_ms)
 
@@ -210,33 +213,22 @@ class _Stream:
         self,
         visitor: Visitor,
         asked: StreamRequest,
-    ) -> tuple[dict[str, RoomJoined], dict[str, Reset]]:
-        """Begin to watch the rooms; return how they stand, and what does not fit.
-
-        Raises:
-            Refusal: None of them may be watched.
-        """
+    ) -> dict[str, Entrance | Error]:
+        """Begin to watch the rooms; their events wait for `go`."""
         epochs: dict[str, str] = {}
         if asked.positions is not None:
             epochs = await visitor.engine.reader.run(_epochs, asked.rooms)
-        rooms: dict[str, RoomJoined] = {}
-        resets: dict[str, Reset] = {}
+        entered: dict[str, Entrance | Error] = {}
         for slug, place in asked.places(epochs).items():
             found = await come_in(visitor, slug, place, make=False)
             if isinstance(found, Deny):
-                rooms[slug] = RoomJoined(error=denied(found))
+                entered[slug] = denied(found)
                 continue
-            rooms[slug] = room_joined(found)
-            if found.reset is not None:
-                # No place until it is told: whoever is cut off before is told again.
-                resets[slug] = found.reset
-            elif (watch := visitor.watch(slug)) is not None:
-                self.sink.positions.move(slug, watch.position, found.epoch)
-        _without_removed(visitor, rooms, resets)
-        refused = [entry.error for entry in rooms.values() if entry.error is not None]
-        if len(refused) == len(rooms):
-            raise Refusal(refused[0])
-        return rooms, resets
+            entered[slug] = found
+            # No place until a reset is told: whoever is cut off before is told again.
+            if found.reset is None:
+                self.sink.positions.move(slug, found.watch.position, found.epoch)
+        return entered
 
     # --- ending ---
 
@@ -303,16 +295,6 @@ class _Stream:
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers]
-
-
-def _without_removed(
-    visitor: Visitor, rooms: dict[str, RoomJoined], resets: dict[str, Reset]
-) -> None:
-    """Take out rooms from which somebody was removed while others were entered."""
-    for slug, entry in rooms.items():
-        if entry.error is None and visitor.watch(slug) is None:
-            rooms[slug] = RoomJoined(error=error(Code.NOT_FOUND))
-            resets.pop(slug, None)
 
 
 def _check(failure: Error | None, arrival: Arrival) -> None:
