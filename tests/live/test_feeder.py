@@ -44,6 +44,28 @@ async def test_whoever_was_away_gets_what_was_missed_and_goes_live(
     assert not connection.behind
 
 
+class FaultySink(SlowSink):
+    """One whose writes fail, as no write should."""
+
+    def write(self, frames: bytes) -> bool:
+        """Fail."""
+        raise RuntimeError("the handler is closed")
+
+
+async def test_one_clients_fault_is_not_its_neighbours(
+    log: MemoryLog, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.write(1, 3)
+    faulty, well = FaultySink(), SlowSink()
+    for sink in (faulty, well):
+        await join(node, connect(sink)[0], 1, after=0)
+
+    await until(lambda: seqs(well) == [1, 2, 3])
+
+    assert faulty.aborted
+    assert [record.message for record in caplog.records] == ["feed_failed"]
+
+
 async def test_what_was_just_missed_is_in_memory(log: MemoryLog, node: Node) -> None:
     await join(node, connect()[0], 1)
     node.hub.publish(1, log.write(1, KEPT_EVENTS))

@@ -8,6 +8,7 @@ at the room's head.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,8 @@ from headgate.live.scheduler import Slice
 from headgate.protocol.pushes import Gap
 
 __all__ = ["Feeder"]
+
+logger = logging.getLogger("headgate.feeder")
 
 
 class Feeder:
@@ -68,7 +71,13 @@ class Feeder:
             del self._line[connection]
             if not connection.behind or connection.closed:
                 continue  # left, or gone, while it stood in line
-            if self._feed_next(connection, part):
+            try:
+                more = self._feed_next(connection, part)
+            except Exception:  # one client's fault is not its neighbours'
+                logger.exception("feed_failed")
+                connection.sink.abort()  # it comes back, and gets what it missed
+                continue
+            if more:
                 self._line[connection] = None
         return bool(self._line)
 
