@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from django.core.exceptions import ValidationError
+
 from headgate.limits.policy import Policy
 from headgate.outbound.address_guard import NotAllowed, guard
 from headgate.outbound.models import Destination
@@ -15,8 +17,8 @@ __all__ = [
     "MAX_CONCURRENCY",
     "MAX_TIMEOUT_SECONDS",
     "RANGES",
+    "check_new",
     "events_mistake",
-    "mistakes_of",
     "rate_mistake",
     "rooms_mistake",
     "url_mistake",
@@ -84,29 +86,48 @@ def url_mistake(url: str, *, public: bool = False) -> str | None:
     return None
 
 
-def mistakes_of(row: Destination) -> dict[str, str]:
-    """Return what is wrong with a destination, by the names of its columns."""
+def check_new(row: Destination) -> None:
+    """Check a destination that code makes.
+
+    Raises:
+        ValidationError: With what is wrong, by the names of columns.
+    """
+    kinds = {
+        "kind": row.Kind,
+        "ordering": row.Ordering,
+        "late": row.Late,
+        "importance": row.Importance,
+    }
+    # Django says what is of a wrong type or too long. It would ask the database for
+    # the room, and of a word that there is not it does not say which there are.
+    row.clean_fields(exclude={"room", *kinds})
     found = {
-        "url": url_mistake(row.url) if row.kind == row.Kind.WEBHOOK else None,
+        "url": url_mistake(row.url or "") if row.kind == row.Kind.WEBHOOK else None,
         "events": _list_mistake(row.events) or events_mistake(row.events),
         "rooms": _list_mistake(row.rooms) or rooms_mistake(row.rooms),
         "secrets": _list_mistake(row.secrets),
         "rate": rate_mistake(row.rate),
         "cost_budget": rate_mistake(row.cost_budget),
     }
+    # Django passes over these where they are empty, and takes None for that.
+    for name in ("url", "handler", "rate", "cost_budget"):
+        if getattr(row, name) is None:
+            found[name] = "It is None; an empty text is what says that there is none."
     for name, (least, most) in RANGES.items():
         value = getattr(row, name)
         if value is not None and not least <= value <= most:
             found[name] = f"It is {value:g}; from {least:g} to {most:g} may be written."
-    kinds = {"ordering": row.Ordering, "late": row.Late, "importance": row.Importance}
     for name, kind in kinds.items():
         if getattr(row, name) not in kind.values:
             told = ", ".join(map(repr, kind.values))
             found[name] = f"There is no {getattr(row, name)!r}. There are {told}."
-    return {name: mistake for name, mistake in found.items() if mistake}
+    mistakes = {name: mistake for name, mistake in found.items() if mistake}
+    if mistakes:
+        raise ValidationError(mistakes)
 
 
 def _list_mistake(given: object) -> str | None:
+    # Without the value: it may be a secret.
     if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
         return None
-    return f"It is {given!r}; a list of texts is wanted."
+    return "A list of texts is wanted."

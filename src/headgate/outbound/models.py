@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -135,11 +134,9 @@ class Destination(models.Model):
         """
         if self._state.adding:
             # Not at the top: the rules know the notices, and these the models.
-            from headgate.outbound.destination_rules import mistakes_of
+            from headgate.outbound.destination_rules import check_new
 
-            mistakes = mistakes_of(self)
-            if mistakes:
-                raise ValidationError(mistakes)
+            check_new(self)
         elif options.get("update_fields") is None:
             fields = self._meta.concrete_fields
             options["update_fields"] = [
