@@ -11,6 +11,7 @@ from headgate.live.pages import PAGE_EVENTS
 from headgate.live.run import RUN_MAX_BYTES
 from headgate.live.scheduler import SLICE_WRITES
 from headgate.live.tail import KEPT_EVENTS
+from headgate.protocol.codes import Close
 from headgate.protocol.pushes import LogEvent
 from tests.live.parts import (
     MemoryLog,
@@ -57,12 +58,14 @@ async def test_one_clients_fault_is_not_its_neighbours(
 ) -> None:
     log.write(1, 3)
     faulty, well = FaultySink(), SlowSink()
-    for sink in (faulty, well):
-        await join(node, connect(sink)[0], 1, after=0)
+    connection, _ = connect(faulty)
+    await join(node, connection, 1, after=0)
+    await join(node, connect(well)[0], 1, after=0)
 
     await until(lambda: seqs(well) == [1, 2, 3])
 
     assert faulty.aborted
+    assert connection.ending == Close.UNAVAILABLE
     assert [record.message for record in caplog.records] == ["feed_failed"]
 
 

@@ -20,6 +20,7 @@ from headgate.live.pages import Page, Pages
 from headgate.live.room import HubRoom, Outgoing
 from headgate.live.run import RUN_MAX_BYTES, Run, Said
 from headgate.live.scheduler import Slice
+from headgate.protocol.codes import Close
 from headgate.protocol.pushes import Gap
 
 __all__ = ["Feeder"]
@@ -75,7 +76,8 @@ class Feeder:
                 more = self._feed_next(connection, part)
             except Exception:  # one client's fault is not its neighbours'
                 logger.exception("feed_failed")
-                connection.sink.abort()  # it comes back, and gets what it missed
+                connection.sink.abort()
+                connection.end(Close.UNAVAILABLE, None)  # it comes back, and resumes
                 continue
             if more:
                 self._line[connection] = None
