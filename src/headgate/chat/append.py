@@ -19,7 +19,7 @@ from typing import Any, cast
 import msgspec
 from django.utils import timezone
 
-from headgate.chat.dialects import Dialect, LockedRoom, dialect_of
+from headgate.chat.dialects import Dialect, dialect_of
 from headgate.chat.entries import (
     Change,
     Digests,
@@ -38,7 +38,7 @@ from headgate.chat.growing_rows import GrowingRows
 from headgate.chat.models import Event, Member, Room
 from headgate.chat.owing import is_anything_owed, owe
 from headgate.chat.people import SYSTEM
-from headgate.chat.rows import EventRow, as_push, timestamp
+from headgate.chat.rows import EventRow, LockedRoom, as_push, timestamp
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from msgspec import Struct
 from msgspec.json import Decoder
 from msgspec.structs import astuple
 
 from headgate.chat.models import Event, Member, Room
-from headgate.chat.rows import COLUMNS, EventRow
+from headgate.chat.rows import COLUMNS, EventRow, LockedRoom
 from headgate.protocol.codec import encode
 
-__all__ = ["Dialect", "LockedRoom", "dialect_of"]
+__all__ = ["Dialect", "dialect_of"]
 
 ROOM = Room._meta.db_table  # noqa: SLF001 - Django's public _meta
 MEMBER = Member._meta.db_table  # noqa: SLF001 - Django's public _meta
@@ -30,20 +29,6 @@ _GUARDED = (
     f"EXISTS (SELECT 1 FROM {MEMBER} AS member "  # noqa: S608
     f"WHERE member.room_id = {ROOM}.id AND (banned OR muted_until IS NOT NULL))"
 )
-
-
-class LockedRoom(Struct, array_like=True):
-    """A room whose row this transaction holds; `head` is what it was before.
-
-    `guarded` says that somebody is or was banned or muted there, so that everybody
-    who writes has to be looked up.
-    """
-
-    id: int
-    slug: str
-    kind: str
-    head: int
-    guarded: bool
 
 
 # SQLite says true and false as 1 and 0.
@@ -225,9 +210,9 @@ class SQLite:
             )
 
 
-def _utc(stored: str | None) -> Any:
+def _utc(stored: datetime | None) -> Any:
     """Return a time as SQLite stores it through Django: UTC without saying so."""
-    return None if stored is None else datetime.fromisoformat(f"{stored}+00:00")
+    return None if stored is None else stored.replace(tzinfo=UTC)
 
 
 class PostgreSQL:

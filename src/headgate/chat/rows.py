@@ -1,7 +1,8 @@
-"""An event between the database and the wire.
+"""Rows between the database and the wire.
 
 `EventRow` is an event's columns in the order in which they are written and read;
-`as_push` is the one place that makes a push of it.
+`as_push` is the one place that makes a push of it. `LockedRoom` is what a batch
+learns of a room.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from headgate.protocol.pushes import (
     Message,
 )
 
-__all__ = ["COLUMNS", "EventRow", "as_push", "timestamp"]
+__all__ = ["COLUMNS", "EventRow", "LockedRoom", "as_push", "timestamp"]
 
 
 class EventRow(Struct):
@@ -45,6 +46,20 @@ class EventRow(Struct):
 
 
 COLUMNS = EventRow.__struct_fields__
+
+
+class LockedRoom(Struct, array_like=True):
+    """A room whose row this transaction holds; `head` is what it was before.
+
+    `guarded` says that somebody is or was banned or muted there, so that everybody
+    who writes has to be looked up.
+    """
+
+    id: int
+    slug: str
+    kind: str
+    head: int
+    guarded: bool
 
 
 @lru_cache(maxsize=64)  # the events of one transaction share their time
