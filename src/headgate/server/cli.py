@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from headgate.server.exits import EXIT_INTERRUPTED, EXIT_PROJECT
 
@@ -41,9 +42,16 @@ _SHOWING = frozenset({"deliveries", "limits"})
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `headgate`."""
     parser = argparse.ArgumentParser(prog="headgate", description=DESCRIPTION)
-    parser.add_argument("--version", action="version", version=version("headgate"))
+    parser.add_argument("--version", action="version", version=_version())
     add_verbs(parser)
     return parser
+
+
+def _version() -> str:
+    """Return the version, and whether the message path was compiled at installation."""
+    found = find_spec("headgate.live.room")
+    is_source = found is None or (found.origin or ".py").endswith(".py")
+    return version("headgate") + ("" if is_source else " (compiled)")
 
 
 def add_verbs(
