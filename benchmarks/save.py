@@ -2,7 +2,8 @@
 
 64 connections, each in a room of its own and watching it, keep 64 messages in
 flight, then 512. Beside Headgate runs the chat that a Channels tutorial leads to, on
-the same database with the same durability. The server's own CPU time counts, so
+the same database with the same durability, and Headgate with its message path compiled
+(`scripts/compile` does that first). The server's own CPU time counts, so
 that a busy machine matters less. In each round every system has its turn, and the turn
 with the median is told: a machine may be slower in one minute than in the next.
 
@@ -14,7 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,6 +38,9 @@ from benchmarks.processes import (
 )
 from benchmarks.sockets import Socket
 
+ROOT = Path(__file__).parents[1]
+HEADGATE = "Headgate"
+COMPILED = "Headgate, compiled"
 ROOMS = 64
 TEXT = "x" * 64
 WARM_SECONDS = 2.0
@@ -63,6 +69,7 @@ class Load:
         self.sent = 0
         self.ended = False
         self.sockets: list[Socket] = []
+        self.rooms: dict[Socket, str] = {}
 
     async def open(self, port: int) -> None:
         """Open one connection per room and join it."""
@@ -82,6 +89,7 @@ class Load:
                 path = f"/ws/chat/{room}/"
                 socket = await Socket.open(port, path, mark, self.acknowledged)
             self.sockets.append(socket)
+            self.rooms[socket] = room
         await asyncio.sleep(0.5)
 
     def begin(self) -> None:
@@ -104,7 +112,7 @@ class Load:
             message: dict[str, Any] = {
                 "cmd": "send",
                 "id": self.sent,
-                "room": f"room-{self.sockets.index(socket)}",
+                "room": self.rooms[socket],
                 # As our clients make them, see `headgate.client.writing`.
                 "client_id": f"{time.time_ns() // 1_000_000:x}-{token_urlsafe(16)}",
                 "text": TEXT,
@@ -123,7 +131,7 @@ async def measure(
     seconds: float,
 ) -> Figure:
     """Run one load and return what was saved in the time after warming up."""
-    load = Load(headgate=system == "Headgate", each=in_flight // ROOMS)
+    load = Load(headgate=system in {HEADGATE, COMPILED}, each=in_flight // ROOMS)
     await load.open(port)
     load.begin()
     await asyncio.sleep(WARM_SECONDS)
@@ -150,16 +158,20 @@ async def measure(
 SYSTEMS = {
     "Channels chat with the ORM": ("benchmarks.peers.channels_chat",),
     "the same, SQLite tuned": ("benchmarks.peers.channels_chat", "--tuned"),
-    "Headgate": ("headgate", "serve", "--guests", *WIDE_LIMITS),
+    HEADGATE: ("headgate", "serve", "--guests", *WIDE_LIMITS),
+    COMPILED: ("headgate", "serve", "--guests", *WIDE_LIMITS),
 }
 
 
 def run(system: str, *, in_flight: int, seconds: float) -> Figure:
     """Start a server on an empty database, load it, stop it."""
     port = free_port()
+    env = dict(os.environ)
+    if system == COMPILED:
+        env["PYTHONPATH"] = str(ROOT / ".compiled")
     with tempfile.TemporaryDirectory() as folder:
         where = ("--port", str(port), "--data", str(Path(folder) / "data"))
-        with running(*SYSTEMS[system], *where, port=port) as pid:
+        with running(*SYSTEMS[system], *where, port=port, env=env) as pid:
             return uvloop.run(
                 measure(
                     port,
@@ -185,7 +197,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only-headgate", action="store_true")
     options = parser.parse_args()
-    systems = ["Headgate"] if options.only_headgate else list(SYSTEMS)
+    systems = [HEADGATE, COMPILED] if options.only_headgate else list(SYSTEMS)
+    subprocess.run([ROOT / "scripts/compile"], check=True)
     figures = []
     for in_flight in (64, 512):
         rounds = [

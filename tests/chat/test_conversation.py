@@ -222,6 +222,7 @@ async def test_a_place_beyond_what_this_process_knows_is_no_reset(
     assert seqs(await late.until("general", 2)) == [2]
 
 
+@pytest.mark.source
 async def test_whoever_was_added_elsewhere_sees_nothing_from_before(
     talk: Talkers,
     room: Room,

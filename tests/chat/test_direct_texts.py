@@ -169,6 +169,7 @@ async def test_bad_commands_are_counted_and_close(talk: Talkers) -> None:
     assert len(direct.left) == 10
 
 
+@pytest.mark.source
 async def test_a_fault_of_ours_ends_the_connection_and_is_logged(
     talk: Talkers,
     monkeypatch: pytest.MonkeyPatch,

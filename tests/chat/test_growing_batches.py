@@ -59,6 +59,7 @@ def text_of(room_id: int, seq: int) -> str:
     return Event.objects.get(room_id=room_id, seq=seq).text
 
 
+@pytest.mark.source
 async def test_saves_do_not_split_a_batch_of_drafts(
     room: Room, chat: Engine, runs: list[int]
 ) -> None:
@@ -83,6 +84,7 @@ async def test_saves_do_not_split_a_batch_of_drafts(
     assert await in_thread(text_of, other.pk, there) == "b"
 
 
+@pytest.mark.source
 async def test_nothing_passes_an_end(room: Room, chat: Engine, runs: list[int]) -> None:
     """What was submitted before it is written before it, and what after it after."""
     seq = await begun(chat, room)

@@ -280,6 +280,7 @@ FAULTS: list[tuple[object, str, Callable[..., Any]]] = [
 
 # What is under way when a promise is broken is left as it is.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.source
 @pytest.mark.parametrize(
     ("owner", "name", "fault"), FAULTS, ids=[fault[2].__name__ for fault in FAULTS]
 )

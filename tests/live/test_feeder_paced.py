@@ -215,6 +215,7 @@ async def test_a_room_whose_watchers_are_all_paced_works_in_slices(
     assert all(seqs(sink) == [1] for sink in sinks)
 
 
+@pytest.mark.source
 async def test_who_paces_and_does_not_read_is_not_fed(
     log: MemoryLog, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
