@@ -36,33 +36,39 @@ class CompileHook(BuildHookInterface[Any]):
             )
         folder = self._folder = Path(mkdtemp(prefix="headgate-compile-"))
         shutil.copytree(Path(self.root, "src", "headgate"), folder / "headgate")
-        modules = [f"headgate/{name}.py" for name in self.config["modules"]]
-        subprocess.run(  # noqa: S603 - our own arguments
-            [
-                *(sys.executable, "-m", "mypyc"),
-                # Types are checked elsewhere, with the plugin and stubs that it takes.
-                *("--config-file=", "--ignore-missing-imports"),
-                "--follow-imports=silent",
-                *modules,
-            ],
-            cwd=folder,
-            env=os.environ | {"MYPYC_DEBUG_LEVEL": "0"},
-            check=True,
-        )
-        built = [path for path in folder.glob("*.*") if path.suffix in {".so", ".pyd"}]
-        built += [
-            path
-            for name in self.config["modules"]
-            for path in (folder / "headgate" / name).parent.glob(f"{Path(name).name}.*")
-            if path.suffix in {".so", ".pyd"}
-        ]
+        self._compile(folder)
         build_data["force_include"].update(
-            {str(path): str(path.relative_to(folder)) for path in built}
+            {
+                str(path): str(path.relative_to(folder))
+                for path in folder.rglob("*")
+                if path.suffix in {".so", ".pyd"}
+                and folder / "build" not in path.parents
+            }
         )
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
+    def _compile(self, folder: Path) -> None:
+        command = [
+            *(sys.executable, "-m", "mypyc"),
+            # Types are checked elsewhere, with the plugin and stubs that it takes.
+            *("--config-file=", "--ignore-missing-imports", "--follow-imports=silent"),
+            *(f"headgate/{name}.py" for name in self.config["modules"]),
+        ]
+        environment = os.environ | {"MYPYC_DEBUG_LEVEL": "0"}
+        done = subprocess.run(command, cwd=folder, env=environment, check=False)  # noqa: S603 - our own arguments
+        if done.returncode != 0:
+            self._remove()
+            raise RuntimeError(
+                "Headgate could not be compiled; what is above says why. It takes a C "
+                "compiler and the headers of this Python (Debian: apt-get install gcc "
+                "python3-dev). Without HATCH_BUILD_HOOKS_ENABLE it is not compiled."
+            )
+
     def finalize(self, version: str, build_data: dict[str, Any], artifact: str) -> None:  # noqa: ARG002
-        """Remove the folder."""
+        """Remove the folder, once the wheel has what is in it."""
+        self._remove()
+
+    def _remove(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder)
