@@ -138,12 +138,12 @@ class Journal:
         self._closed = False
         # Between the loop and the thread: batches in, None to end.
         self._handed: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(
+        self._thread = threading.Thread(
             target=self._run,
             name="headgate-journal",
             daemon=True,
         )
-        self._writer.start()
+        self._thread.start()
 
     # --- on the event loop ---
 
@@ -197,7 +197,7 @@ class Journal:
         self._closed = True
         self._hand_over()
         self._handed.put(None)
-        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._thread.join)
         await asyncio.sleep(0)  # the last verdicts are already on the loop
 
     def _hand_over(self) -> None:
