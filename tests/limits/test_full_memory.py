@@ -49,7 +49,7 @@ def test_no_key_gets_more_than_its_limit_though_others_are_many(
 def test_keys_are_counted_though_a_sweep_comes_amid_a_decision(
     data: st.DataObject,
 ) -> None:
-    world = World(None)
+    world = World(None).fresh(max_keys=800)  # sweeps from 16 keys on
     each = policy("1/s", 3)
     numbers = st.integers(0, 30)
     step = st.tuples(st.integers(0, 2_000_000), st.sets(numbers, max_size=4))

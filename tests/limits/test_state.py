@@ -123,7 +123,7 @@ class _NeverSweeps(MemoryStore):
 @given(data=st.data())
 @settings(FREELY, max_examples=EXAMPLES)
 def test_p10_sweeping_cannot_be_noticed(data: st.DataObject) -> None:
-    world = World(None)
+    world = World(None).fresh(max_keys=800)  # sweeps from 16 keys on
     policy = data.draw(policies(most_burst=5))
     keeps = _NeverSweeps(clock=world.clock)
     numbers = st.integers(0, 40)
@@ -161,7 +161,7 @@ def test_p11_redis_forgets_what_was_given_back(timed_redis: TimedRedis) -> None:
 
 
 def test_p11_memory_keeps_about_the_keys_that_matter() -> None:
-    world = World(None)
+    world = World(None).fresh(max_keys=50_000)  # sweeps from 1,000 keys on
     each = policy("1/s", 1)
     most = 0
     for number in range(20_000):
@@ -204,3 +204,21 @@ def test_a_wrong_cost_counts_nothing_of_the_decision(world: World) -> None:
         raise AssertionError
 
     assert world.look(one).remaining == 5
+
+
+def test_a_fiftieth_of_the_room_is_let_be() -> None:
+    world = World(None).fresh(max_keys=5000)
+    store = world.store
+    assert isinstance(store, MemoryStore)
+    each = policy("1/s", 1)
+    for number in range(99):
+        world.ask(each, f"k{number}")
+        world.clock.step(1_000_000)  # so none of them matters any more
+
+    # Whoever comes again is known all the same, which costs half.
+    assert all(store.counted([Charge(each, f"k{number}")]) for number in range(99))
+    world.clock.step(1_000_000)
+    for number in range(99, 5000):
+        world.ask(each, f"k{number}")
+        world.clock.step(1_000_000)
+    assert len(store) < 1500

@@ -1,9 +1,10 @@
 """The memory store: one number for each key, in this process.
 
-Bounded without being opened by that. Keys that no longer matter are swept away a
-shard at a time, as new ones come. Where all that there is room for matters, new keys
-of a policy share one number, and begin with it when there is room again, until it is
-in the past: nobody gets more than the limit because others are many.
+Bounded without being opened by that. Where there are more than a few, keys that no
+longer matter are swept away a part at a time, as new ones come. Where all that there
+is room for matters, new keys of a policy share one number, and begin with it when
+there is room again, until it is in the past: nobody gets more than the limit because
+others are many.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ __all__ = ["MemoryStore"]
 MAX_KEYS = 200_000  # about 50 MB
 _PARTS = 64  # a sweep looks at one of so many parts of the keys
 _LEAST_BETWEEN_SWEEPS = 16  # new keys
+# A fiftieth of the room is let be, 1 MB: whoever comes again finds their key, also
+# where a limit is so wide that the number is in the past a moment after. A key that is
+# known is decided in half the time.
+_LET_BE = 50
 # While there is no room, each new key brings a sweep, also one that is refused. Where
 # fewer than one in so many went, the next waits so long; a sweep takes 1.5 ms.
 _WORTH = 32
@@ -196,7 +201,8 @@ class MemoryStore:
         self._size = 0
         self._parts: dict[str, tuple[_Shelf, ...]] = {}  # the same, for sweeps
         self._next_part = 0
-        self._until_sweep = _LEAST_BETWEEN_SWEEPS
+        self._few = max_keys // _LET_BE
+        self._until_sweep = max(self._few, _LEAST_BETWEEN_SWEEPS)
         self._next_full_sweep_us = 0
         self.decide_one: _DecideOne = _quick(self._shelves, clock, self._decide_one)
         self._count_known = _quick_together(self._shelves, clock)
@@ -486,6 +492,8 @@ class MemoryStore:
                     del part[key]
                     gone += 1
         self._size -= gone
-        self._until_sweep = self._size // _PARTS + _LEAST_BETWEEN_SWEEPS
+        self._until_sweep = max(
+            self._few - self._size, self._size // _PARTS + _LEAST_BETWEEN_SWEEPS
+        )
         is_worth_it = gone * _WORTH > seen
         self._next_full_sweep_us = now + (not is_worth_it) * _BETWEEN_FULL_SWEEPS_US
