@@ -30,7 +30,13 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.processes import cpu_seconds, free_port, machine, running
+from benchmarks.processes import (
+    command_of,
+    cpu_seconds,
+    free_port,
+    machine,
+    running,
+)
 from benchmarks.sockets import Socket, masked
 
 POLITE = 20  # people
@@ -293,7 +299,11 @@ def main() -> int:
     Console(width=120).print(table(figures, options.rounds))
     print(machine())
     if options.json is not None:
-        found = {"machine": machine(), "figures": [asdict(each) for each in figures]}
+        found = {
+            "command": command_of("flood"),
+            "machine": machine(),
+            "figures": [asdict(each) for each in figures],
+        }
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 

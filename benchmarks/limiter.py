@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 import limits
-from benchmarks.processes import free_port, machine
+from benchmarks.processes import command_of, free_port, machine
 from headgate.limits import Charge, Limiter, Policy
 from headgate.limits.redis import RedisStore
 
@@ -339,9 +339,12 @@ def main() -> int:
         if url is not None:
             figures += run(url, options.rounds)
     if options.json:
-        print(
-            json.dumps({"machine": where(), "figures": [asdict(f) for f in figures]}),
-        )
+        told = {
+            "command": command_of("limiter"),
+            "machine": where(),
+            "figures": [asdict(each) for each in figures],
+        }
+        print(json.dumps(told))
         return 0
     console = Console()
     console.print(table(figures))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -151,6 +152,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError(f"nothing listens on port {port} after 30 s")
+
+
+def command_of(benchmark: str) -> str:
+    """Return the command line that repeats the run of a benchmark."""
+    return shlex.join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
 
 
 def machine() -> str:

@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ import uvloop
 
 from benchmarks.processes import (
     WIDE_LIMITS,
+    command_of,
     cpu_seconds,
     free_port,
     machine,
@@ -211,7 +211,7 @@ def main() -> int:
         figures += map(middle_of, zip(*rounds, strict=True))
     if options.json:
         told = {
-            "command": shlex.join(["python", "-m", "benchmarks.save", *sys.argv[1:]]),
+            "command": command_of("save"),
             "machine": machine(),
             "figures": [asdict(each) for each in figures],
         }

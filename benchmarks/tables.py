@@ -84,6 +84,65 @@ def save(report: Report) -> list[str]:
     ]
 
 
+def limiter(report: Report) -> list[str]:
+    """Return the section of the limiter: a row for each system."""
+    figures = report["figures"]
+    # In the order of the report: memory first, then Redis.
+    columns = list(dict.fromkeys((each["place"], each["policies"]) for each in figures))
+    head = ["system"]
+    head += [
+        f"{place}: {count} {'policy' if count == 1 else 'policies'}"
+        for place, count in columns
+    ]
+    rows = []
+    for own in _by_system(figures):
+        of = {
+            (each["place"], each["policies"]): each["median_per_second"] for each in own
+        }
+        told = (of.get(column) for column in columns)
+        rows.append(
+            [
+                own[0]["system"],
+                *("" if each is None else f"{each:,}" for each in told),
+            ]
+        )
+    return [
+        "### The limiter",
+        "",
+        "Decisions per second in one process; of short rounds the median.",
+        "",
+        *_table(head, rows),
+    ]
+
+
+def flood(report: Report) -> list[str]:
+    """Return the section of the flood: a row for each rung."""
+    rows = [
+        [
+            each["rung"],
+            f"{each['quiet_p99_ms']:g}",
+            f"{each['flooded_p99_ms']:g}",
+            f"{each['quiet_cpu']:.1%}",
+            f"{each['flooded_cpu']:.1%}",
+            f"{each['answered_per_second']:,}",
+            f"{each['answered_per_cpu_second']:,}"
+            if each["answered_per_cpu_second"] is not None
+            else "",
+        ]
+        for each in report["figures"]
+    ]
+    head = ["what is done to the flooder", "p99 ms without", "p99 ms beside"]
+    head += ["CPU without", "CPU beside", "answered/s", "answered per CPU-s"]
+    return [
+        "### Somebody who floods",
+        "",
+        "The p99 is that of twenty others, who write in a room of their own.",
+        "The flooder gets refusals; the plain Channels chat refuses nothing.",
+        "",
+        *_table(head, rows),
+    ]
+
+
 def idle(report: Report) -> list[str]:
     """Return the section of idle connections."""
     rows = [
@@ -196,6 +255,8 @@ def replay(report: Report) -> list[str]:
 SECTIONS: dict[str, Callable[[Report], list[str]]] = {
     "fanout": fanout,
     "save": save,
+    "limiter": limiter,
+    "flood": flood,
     "idle": idle,
     "connect": connect,
     "quiet": quiet,
