@@ -319,6 +319,34 @@ async def test_a_rolling_restart_puts_one_where_none_can_be_started(
         await until(lambda: len(watched.supervisor._running) == 2)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+async def test_where_the_first_of_all_cannot_be_started_it_says_so_and_ends(
+    watch: Watch,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    start = asyncio.create_subprocess_exec
+    made: list[asyncio.subprocess.Process] = []
+
+    async def refused_at_last(*args: Any, **options: Any) -> Any:
+        if len(made) == number - 1:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        made.append(await start(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refused_at_last)
+    async with watch(2) as watched:
+        assert await watched.running == EXIT_FAULTS
+        assert not watched.begun.is_set()
+    for process in made:
+        assert await process.wait()  # what was started has ended with it
+    assert capsys.readouterr().err == (
+        f"headgate: Worker {number} could not be started: "
+        "[Errno 11] Resource temporarily unavailable.\n"
+    )
+
+
 @pytest.mark.parametrize("by", ["thread", "reader"])
 async def test_a_worker_that_nobody_can_watch_ends(
     watch: Watch,

@@ -200,7 +200,10 @@ class Supervisor:
     async def _begin(self) -> bool:
         """Start all workers; False where that failed, or is not wanted any more."""
         for number in self._numbers:
-            self._current[number] = await self._start(number)
+            try:
+                self._current[number] = await self._start(number)
+            except REFUSED as exc:
+                self._give_up(f"Worker {number} could not be started: {exc}.", None)
             if self._stopping.is_set():
                 return False
         workers = list(self._current.values())
