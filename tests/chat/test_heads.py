@@ -55,6 +55,24 @@ async def test_what_others_write_arrives_within_two_seconds(room: Room) -> None:
                 assert seqs(await talker.until("general", last)) == [last]
 
 
+async def test_hints_without_end_do_not_hold_that_up(room: Room, chat: Engine) -> None:
+    """As where people come into rooms, ten in a second, that nobody here watched."""
+
+    async def hint_on() -> None:
+        while True:
+            chat._heads.compare([room.pk + 1])
+            await asyncio.sleep(0.001)
+
+    async with Talkers() as talk:
+        talker = await talk()
+        hints = asyncio.create_task(hint_on())
+        for last in (1, 2):
+            await in_thread(write, room)
+            async with asyncio.timeout(SOON_SECONDS):
+                assert seqs(await talker.until("general", last)) == [last]
+        hints.cancel()
+
+
 @pytest.fixture
 async def watch(chat: Engine) -> HeadWatch:
     return chat._heads

@@ -109,6 +109,8 @@ class HeadWatch:
 
     async def _hint_before(self, due: float) -> bool:
         """Wait for a hint until then, and return whether there was one."""
+        if asyncio.get_running_loop().time() >= due:
+            return False  # even if there is a hint all the time
         try:
             async with asyncio.timeout_at(due):
                 await self._hinted.wait()
