@@ -78,12 +78,17 @@ async def watch(chat: Engine) -> HeadWatch:
     return chat._heads
 
 
+def heads_of(watch: HeadWatch, rooms: list[int]) -> list[tuple[int, int]]:
+    """Look once, on the thread of the watch."""
+    return [found[:2] for found in watch._look(rooms, [], {}).heads]
+
+
 async def test_sqlite_is_asked_for_heads_only_when_its_file_has_changed(
     room: Room,
     watch: HeadWatch,
 ) -> None:
     def look() -> list[tuple[int, int]]:
-        return watch._look([room.pk], []).heads
+        return heads_of(watch, [room.pk])
 
     loop = asyncio.get_running_loop()
     thread = watch._thread
@@ -105,7 +110,7 @@ async def test_a_room_that_is_watched_since_is_looked_for_all_the_same(
 
     def look() -> list[list[tuple[int, int]]]:
         both = sorted([room.pk, other.pk])
-        return [watch._look([room.pk], []).heads, sorted(watch._look(both, []).heads)]
+        return [heads_of(watch, [room.pk]), sorted(heads_of(watch, both))]
 
     first, second = await asyncio.get_running_loop().run_in_executor(
         watch._thread,
@@ -126,7 +131,7 @@ async def test_a_database_that_is_away_is_said_once_and_looked_for_again(
     caplog.set_level(logging.WARNING)
 
     def look() -> list[tuple[int, int]]:
-        return watch._look([room.pk], []).heads
+        return heads_of(watch, [room.pk])
 
     def away(_: list[int]) -> None:
         raise DatabaseError("gone")

@@ -99,6 +99,7 @@ class Engine:
             self.node.hub,
             changed=self._noticed,
             lost=self.standing.lost,
+            replaced=self.standing.replaced,
         )
         self.neighbours = Neighbours(
             self.node.hub,

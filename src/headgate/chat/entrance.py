@@ -20,10 +20,13 @@ from headgate.chat.shared_looks import Question, shared_look
 from headgate.chat.visitor import Visitor
 from headgate.limits.rates import Rate
 from headgate.live.connection import Watch
+from headgate.live.ports import LogUnavailable
 from headgate.protocol.commands import Position
 from headgate.protocol.pushes import Reset
 
 __all__ = ["Ahead", "Entrance", "come_in"]
+
+MOST_LOOKS = 8  # at somebody's rights, as they go on changing
 
 _Look = tuple[Rights, int, dict[str, int]] | Deny
 
@@ -87,7 +90,7 @@ async def come_in(
     seen = 0 if place is None else place.seq
     changes = engine.standing.changes if ahead is None else ahead.changes
     asked = None if ahead is None else ahead.look
-    while True:
+    for _ in range(MOST_LOOKS):
         look = await (asked or _asked(visitor, slug, pending or [], make=make))
         asked = None
         if isinstance(look, Deny):
@@ -98,6 +101,10 @@ async def come_in(
         room = await engine.node.open(rights.room_id, seen=max(seen, hidden))
         if rights.decided_at >= room.noted:
             break
+    else:
+        # Nobody's rights change as often: the log ends before what was seen of it, as
+        # where a backup was put back. That is noticed within two seconds.
+        raise LogUnavailable
     reset = engine.node.watch(
         visitor.connection,
         room,

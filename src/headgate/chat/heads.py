@@ -4,6 +4,9 @@ Once a second the heads of the watched rooms are read, and what was noted about
 people's access; on SQLite only when the database file has changed (`PRAGMA
 data_version`). No relay is needed for that, and no relay that loses something can
 cause more than this delay.
+
+So is noticed, too, that a room's log is another: in another epoch, or shorter than it
+was, as after a failover that lost the last commits.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError, connection, connections
 
+from headgate.chat.epochs import current_epoch
 from headgate.chat.models import AccessChange, Room
 from headgate.chat.notices import MISSED_AFTER_SECONDS, PAGE, Notice, Notices
 from headgate.live.hub import Hub
@@ -31,11 +35,14 @@ HINTED_SECONDS = 0.1  # at least, between looks for what this process has noted 
 _EVERYTHING = Notice(AccessChange.What.ACCESS)
 
 
+_Head = tuple[int, int, str]  # a room, its head and its epoch
+
+
 @dataclass(slots=True)
 class _Seen:
     """What one look found."""
 
-    heads: list[tuple[int, int]] = field(default_factory=list)
+    heads: list[_Head] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     lost: bool = False
     more: bool = False  # whether there are more notices to read
@@ -50,6 +57,8 @@ class HeadWatch:
         hub: Whose rooms are compared.
         changed: Called with what was noted about people's access.
         lost: Called when some of that may have come and gone unseen.
+        replaced: Called with a room whose log is another than the one that those who
+            watch it have seen.
     """
 
     def __init__(
@@ -58,10 +67,12 @@ class HeadWatch:
         *,
         changed: Callable[[Sequence[Notice]], None],
         lost: Callable[[], None],
+        replaced: Callable[[int], None],
     ) -> None:
         self._hub = hub
         self._changed = changed
         self._lost = lost
+        self._replaced = replaced
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="headgate-heads")
         self._notices = Notices()
         # The file's version at the last look, and the rooms looked for: a room that
@@ -72,6 +83,9 @@ class HeadWatch:
         self._looked_at = time.monotonic()
         self._hinted = asyncio.Event()
         self._doubted: set[int] = set()
+        # Rooms whose log seemed to end before what was known of it, and what that was:
+        # what is committed while a look is under way seems so.
+        self._shorter: dict[int, int] = {}
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def hint(self) -> None:
@@ -95,8 +109,9 @@ class HeadWatch:
                     due = loop.time() + INTERVAL_SECONDS
                     self._hub.sweep()
                     watched = sorted(self._hub.rooms)
+                shorter, self._shorter = self._shorter, {}
                 seen = await loop.run_in_executor(
-                    self._thread, self._look, watched, doubted
+                    self._thread, self._look, watched, doubted, shorter
                 )
                 self._tell(seen)
             except Exception:  # whatever it is, the next second is another chance
@@ -124,18 +139,33 @@ class HeadWatch:
             self._lost()
         if seen.notices:
             self._changed(seen.notices)
-        for room_id, head in seen.heads:
+        for room_id, head, epoch in seen.heads:
+            room = self._hub.rooms.get(room_id)
+            if room is None:
+                continue
+            if room.head >= 0 and epoch != room.epoch:
+                self._replaced(room_id)
+                continue
+            if head < room.head:
+                self._shorter[room_id] = room.head
             self._hub.reach(room_id, head)
 
-    def _look(self, watched: list[int] | None, doubted: list[int]) -> _Seen:
+    def _look(
+        self,
+        watched: list[int] | None,
+        doubted: Iterable[int],
+        shorter: Mapping[int, int],
+    ) -> _Seen:
         """Compare the heads of rooms, and look for notices; None: for notices alone.
 
-        The heads of `doubted` rooms are compared whatever is known.
+        The heads of `doubted` rooms are compared whatever is known, and those of
+        `shorter` as well: where one is still below that, a new epoch begins.
         """
         try:
             seen = self._compare(watched)
-            if doubted:
-                seen.heads += self._heads(doubted)
+            if doubted or shorter:
+                seen.heads += self._heads({*doubted, *shorter})
+            seen.heads = [_in_its_epoch(head, shorter) for head in seen.heads]
         except DatabaseError as exc:
             if not self._away:
                 logger.warning("heads_away error=%s", exc)
@@ -183,9 +213,9 @@ class HeadWatch:
         self._version = version
         return moved
 
-    def _heads(self, watched: list[int]) -> list[tuple[int, int]]:
+    def _heads(self, watched: Iterable[int]) -> list[_Head]:
         rooms = Room.objects.filter(pk__in=watched)
-        return list(rooms.values_list("pk", "head"))
+        return list(rooms.values_list("pk", "head", "epoch"))
 
     async def close(self) -> None:
         """Stop comparing and close the connection."""
@@ -194,3 +224,12 @@ class HeadWatch:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, connections.close_all)
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _in_its_epoch(found: _Head, shorter: Mapping[int, int]) -> _Head:
+    """Return a head with its epoch as it is now; asks the database if it is shorter."""
+    room_id, head, epoch = found
+    known = shorter.get(room_id, -1)
+    if head < known:
+        epoch = current_epoch(room_id, epoch, known)
+    return room_id, head, epoch

@@ -9,6 +9,7 @@ not every change is noted.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -29,6 +30,8 @@ from headgate.protocol.codes import Close, Code
 from headgate.protocol.pushes import Error, LogEvent, Membership, Rooms
 
 __all__ = ["Standing"]
+
+logger = logging.getLogger("headgate.standing")
 
 SWEEP_SECONDS = 60.0  # between looks at all accounts
 # After a notice, those who come in may still have been let in by what it ended: a
@@ -152,6 +155,17 @@ class Standing:
                 self._end(connection, Close.IDENTITY_CHANGED, _CHANGED)
         self._access_changed({Notice(AccessChange.What.ACCESS)})
 
+    def replaced(self, room_id: int) -> None:
+        """Have whoever watches a room come back: its log is another than they know.
+
+        With the last of them this process forgets what it knew of the room. Whoever
+        comes back with a place in the epoch before is told to load it afresh.
+        """
+        if self.node is not None:
+            logger.warning("log_replaced room=%d", room_id)
+            for watch in self.node.hub.live_watches(room_id):
+                self._end(watch.connection, Close.UNAVAILABLE, None)
+
     def came(self, connection: Connection) -> None:
         """Look at somebody who has just come in, if they came while access changed."""
         if self._loop.time() < self._doubt_until:
@@ -230,7 +244,7 @@ class Standing:
                 tell_room(self.node, watch, before)
                 follow_pace(self.node, watch)
 
-    def _end(self, connection: Connection, close: Close, failure: Error) -> None:
+    def _end(self, connection: Connection, close: Close, failure: Error | None) -> None:
         """Close a connection; nothing that waits for it is delivered any more."""
         if self.node is not None:
             for watch in list(connection.watches.values()):

@@ -64,6 +64,7 @@ def add_verbs(
     from headgate.server import (
         deliveries_verb,
         limits_verb,
+        new_epoch_verb,
         replay,
         table_import,
         tail,
@@ -139,7 +140,17 @@ def add_verbs(
     )
     deliveries_verb.add_arguments(deliveries, project=project)
     deliveries.set_defaults(run=deliveries_verb.run_deliveries)
-    return [serving, replaying, tailing, user, importing, limits, worker, deliveries]
+
+    epoch = add_verb(
+        "new-epoch",
+        "after a backup was put back, have everybody load their rooms afresh",
+    )
+    add_data_arguments(epoch, project=project)
+    epoch.set_defaults(run=new_epoch_verb.begin_new_epoch)
+    return [
+        *(serving, replaying, tailing, user, importing),
+        *(limits, worker, deliveries, epoch),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

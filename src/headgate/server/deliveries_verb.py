@@ -16,7 +16,7 @@ from uuid import UUID
 from headgate.server.exits import EXIT_FAULTS, EXIT_USAGE, CannotStart
 from headgate.server.options import add_data_arguments
 from headgate.server.tables import print_json, print_table
-from headgate.server.whose_data import set_up_needed
+from headgate.server.whose_data import set_up_services
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -105,7 +105,7 @@ def run_deliveries(options: argparse.Namespace) -> int:
             f"{options.what}: say which: ids, or --destination, --room or --since."
         )
     try:
-        set_up_needed(options)
+        set_up_services(options)
         from headgate.server.setup import telling_of_the_database
 
         with telling_of_the_database():

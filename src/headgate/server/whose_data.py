@@ -14,7 +14,7 @@ from pathlib import Path
 from headgate.server.exits import EXIT_DATA, EXIT_PROJECT, CannotStart
 from headgate.server.options import DEFAULT_DATA, ServeOptions
 
-__all__ = ["set_up_here", "set_up_needed"]
+__all__ = ["set_up_here", "set_up_rooms", "set_up_services"]
 
 _SETTINGS = "DJANGO_SETTINGS_MODULE"
 
@@ -48,11 +48,11 @@ def set_up_here(options: argparse.Namespace, *, redis: str | None = None) -> boo
     return False
 
 
-def set_up_needed(options: argparse.Namespace, *, redis: str | None = None) -> None:
-    """Set Django up as `set_up_here` does, and have the app of services there.
+def set_up_rooms(options: argparse.Namespace, *, redis: str | None = None) -> None:
+    """Set Django up as `set_up_here` does, where there must be something.
 
     Raises:
-        CannotStart: There is neither data nor a project, or it calls no services.
+        CannotStart: There is neither data nor a project.
     """
     if not set_up_here(options, redis=redis):
         raise CannotStart(
@@ -60,6 +60,16 @@ def set_up_needed(options: argparse.Namespace, *, redis: str | None = None) -> N
             f"or call this in a project as `python manage.py headgate {options.verb}`.",
             EXIT_DATA,
         )
+    _check_project(options)
+
+
+def set_up_services(options: argparse.Namespace, *, redis: str | None = None) -> None:
+    """Set Django up as `set_up_rooms` does, and have the app of services there.
+
+    Raises:
+        CannotStart: There is neither data nor a project, or it calls no services.
+    """
+    set_up_rooms(options, redis=redis)
     from django.apps import apps
 
     if not apps.is_installed("headgate.outbound"):
@@ -68,6 +78,10 @@ def set_up_needed(options: argparse.Namespace, *, redis: str | None = None) -> N
             "it there, and run `python manage.py migrate`.",
             EXIT_PROJECT,
         )
+
+
+def _check_project(options: argparse.Namespace) -> None:
+    """Have a project's tables there; a stand-alone server's are made by setting up."""
     if options.project or (options.data is None and options.database is None):
         from headgate.server.project import check_migrated
 

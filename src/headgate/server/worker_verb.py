@@ -22,7 +22,7 @@ from headgate.server.options import (
     add_redis_argument,
 )
 from headgate.server.outbound_thread import loop_factory, work
-from headgate.server.whose_data import set_up_needed
+from headgate.server.whose_data import set_up_services
 
 if TYPE_CHECKING:
     from headgate.outbound.worker import Worker
@@ -70,7 +70,7 @@ def run_worker(options: argparse.Namespace) -> int:
             level=logging.WARNING,
         )
     try:
-        set_up_needed(options, redis=getattr(options, "redis", None))
+        set_up_services(options, redis=getattr(options, "redis", None))
         from headgate.server.outbound_setup import check_can_call, told_of_worker
 
         check_can_call()

@@ -160,8 +160,9 @@ class InlineHeads(HeadWatch):
         *,
         changed: Callable[[Sequence[Notice]], None],
         lost: Callable[[], None],
+        replaced: Callable[[int], None],
     ) -> None:
-        del lost  # nothing is kept longer than a test
+        del lost, replaced  # nothing is kept longer than a test
         self._django = _Thread()
         self._of = hub
         self._on_notices = changed
