@@ -12,7 +12,7 @@ from django.core.cache import caches
 import headgate
 from headgate.chat.actions import draft_of
 from headgate.chat.before_send import write_looked_at
-from headgate.chat.engine import Engine
+from headgate.chat.engine import Engine, close_engine, started_engine
 from headgate.chat.growing import open_message
 from headgate.chat.hooks import RoomEvent
 from headgate.chat.models import Event, Room
@@ -95,6 +95,27 @@ async def test_a_stream_that_broke_off_is_begun_anew(
         ("run 3", None, False),
     ]
     assert len(runs) == 4
+
+
+async def test_a_worker_keeps_what_its_answers_grow_by(
+    handlers: Handlers, room: Room, ada: User
+) -> None:
+    engines: list[Engine | None] = []
+
+    @headgate.bot("helper")
+    async def helper(message: RoomEvent, history: Any, reply: Any) -> None:
+        for word in ("one", "two"):
+            async with reply.stream() as out:
+                await out.write(word)
+                engines.append(started_engine())
+
+    await headgate.asend_message(room, ada, "When?")
+    (call,) = await handlers.due(BOT)
+    assert (await handlers.send(call, 1)).result == "delivered"
+
+    assert [started_engine()] * 2 == engines
+    assert None not in engines
+    await close_engine()
 
 
 async def test_what_a_dead_process_left_is_cut_and_begun_anew(

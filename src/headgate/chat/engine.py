@@ -2,7 +2,8 @@
 
 The journal, the node, the reader and the comparison of heads, wired together. It
 starts on first use in the running loop, so nothing depends on an ASGI server's
-lifespan.
+lifespan. What serves connections keeps it until `close_engine`; what needs it for one
+message, in a process that may have no server, borrows it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from headgate.chat.admission import Admission
 from headgate.chat.conf import conf
@@ -43,15 +43,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Engine",
+    "borrow_engine",
     "close_engine",
     "engine",
+    "give_back_engine",
     "hint",
     "hint_access",
     "started_engine",
     "tell_handlers",
 ]
 
-_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
+_engines: dict[asyncio.AbstractEventLoop, Engine] = {}
 
 
 class Engine:
@@ -59,6 +61,10 @@ class Engine:
 
     Its parts have threads and connections of their own; in the tests of projects
     (`headgate.testing`) others stand in their places, which have none.
+
+    Attributes:
+        kept: Whether it stays until `close_engine`, whoever gives it back.
+        borrowers: How many have borrowed it and not given it back.
     """
 
     reader_class: type[Reader] = Reader
@@ -68,6 +74,8 @@ class Engine:
 
     def __init__(self) -> None:
         settings = conf()
+        self.kept = False
+        self.borrowers = 0
         self.reader = self.reader_class()
         self.standing = Standing(self.reader)
         self.node = Node(
@@ -211,6 +219,14 @@ class Engine:
         await close_used_tickets()
         await self.reader.close()
 
+    def abandon(self) -> None:
+        """Let go of what can be where the loop was closed and `close` cannot run.
+
+        The journal's thread keeps all of it; the other threads end, and what is open
+        is closed, as it is collected.
+        """
+        self.journal.abandon()
+
 
 async def _cut(own: OwnText) -> object:
     # Not at the top: what ends a message asks for the running engine.
@@ -226,10 +242,36 @@ async def _cut_left(room: str, growing: Growing, alive_at: datetime) -> object:
 
 
 def engine(kind: type[Engine] = Engine) -> Engine:
-    """Return the running loop's engine, started as one of that kind on first use."""
+    """Return the running loop's engine, started as one of that kind on first use.
+
+    It is there until `close_engine`.
+    """
+    running = _started(kind)
+    running.kept = True
+    return running
+
+
+def borrow_engine() -> Engine:
+    """Return the running loop's engine, to be given back by `give_back_engine`."""
+    running = _started(Engine)
+    running.borrowers += 1
+    return running
+
+
+async def give_back_engine(running: Engine) -> None:
+    """Close an engine that nobody else has borrowed, unless it is kept."""
+    running.borrowers -= 1
+    if not running.kept and not running.borrowers and started_engine() is running:
+        await close_engine()
+
+
+def _started(kind: type[Engine]) -> Engine:
     loop = asyncio.get_running_loop()
     started = _engines.get(loop)
     if started is None:
+        for each in list(_engines):
+            if each.is_closed() and (left := _engines.pop(each, None)) is not None:
+                left.abandon()
         started = _engines[loop] = kind()
     return started
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from headgate.chat.actions import NotSent, draft_of
 from headgate.chat.before_send import write_looked_at
-from headgate.chat.engine import engine
+from headgate.chat.engine import Engine, borrow_engine, give_back_engine
 from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
 from headgate.chat.growing_ends import end
 from headgate.chat.growing_rows import growing_at, growing_from
@@ -27,6 +28,8 @@ from headgate.protocol.pushes import Error
 __all__ = ["OpenMessage", "open_message"]
 
 logger = logging.getLogger("headgate.growing")
+
+T = TypeVar("T")
 
 # What may be unsaved before `write` waits for the database, in code points.
 MOST_UNSAVED = 4096
@@ -97,6 +100,7 @@ class OpenMessage:
         self._given = given
         self._own: OwnText | None = None
         self._texts: OwnTexts | None = None
+        self._engine: Engine | None = None  # borrowed within the block
         self._task: asyncio.Task[Any] | None = None  # while it may be cancelled
         self._stopped = False
         self._cancelling = 0  # cancellations of the task that are not ours
@@ -110,7 +114,19 @@ class OpenMessage:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("open_message is used in a task")
-        running = engine()
+        running = borrow_engine()
+        try:
+            own = await self._begun(running)
+        except BaseException:
+            await _to_its_end(give_back_engine(running))
+            raise
+        self._engine, self._texts = running, running.own_texts
+        self._own, self.seq = own, own.seq
+        self._task, self._cancelling = task, task.cancelling()
+        return self
+
+    async def _begun(self, running: Engine) -> OwnText:
+        """Return the message, which grows from now on; raises `NotSent`."""
         draft: Draft = await running.reader.run(
             draft_of, self._room, self._author, self._first, open=True, **self._given
         )
@@ -129,9 +145,7 @@ class OpenMessage:
             raise NotSent(own)
         if isinstance(verdict, Known):
             running.own_texts.keep(own)  # its mark may be nearly too old
-        self._texts, self._own, self.seq = running.own_texts, own, own.seq
-        self._task, self._cancelling = task, task.cancelling()
-        return self
+        return own
 
     async def write(self, text: str) -> None:
         """Add to the text; what is written often goes out together.
@@ -157,17 +171,23 @@ class OpenMessage:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        running, self._engine = self._engine, None
+        try:
+            return await self._left(exc_type, exc)
+        finally:
+            if running is not None:
+                await _to_its_end(give_back_engine(running))
+
+    async def _left(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None
+    ) -> bool:
+        """End the message; return whether the exception ends with the block."""
         task, self._task = self._task, None  # from here on nobody stops us
         own, texts = self._opened()
         failure = None
         if own.state is None:
             how: State = "cut" if exc_type else "done"
-            ending = asyncio.ensure_future(_end(own, texts, how))
-            try:
-                failure = await asyncio.shield(ending)
-            except asyncio.CancelledError:
-                await asyncio.wait([ending])
-                raise
+            failure = await _to_its_end(_end(own, texts, how))
         self.state = self.state or own.state
         if self._stopped and task is not None and task.uncancel() <= self._cancelling:
             return exc_type is not None and issubclass(exc_type, asyncio.CancelledError)
@@ -187,6 +207,16 @@ class OpenMessage:
         if self._task is not None:
             self._stopped = True
             self._task.cancel()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Return what it returns; a cancellation meanwhile is raised once it has ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _end(own: OwnText, texts: OwnTexts, state: State) -> Error | None:

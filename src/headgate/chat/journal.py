@@ -200,6 +200,10 @@ class Journal:
         await asyncio.to_thread(self._thread.join)
         await asyncio.sleep(0)  # the last verdicts are already on the loop
 
+    def abandon(self) -> None:
+        """End the thread of a journal whose loop is closed; for any thread."""
+        self._handed.put(None)
+
     def _hand_over(self) -> None:
         gathered, self._gathering = self._gathering, []
         if gathered:

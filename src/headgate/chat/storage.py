@@ -59,10 +59,10 @@ async def change(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 
     It is never done twice: where the connection broke, it may have been done.
     """
-    running = started_engine()
-    if running is None:
-        return await read(function, *args, **kwargs)
     async with _changes.get("", lambda: asyncio.Semaphore(MOST_CHANGES)):
+        running = started_engine()  # one that was borrowed may have ended meanwhile
+        if running is None:
+            return await read(function, *args, **kwargs)
         return await running.reader.run_once(function, *args, **kwargs)
 
 

@@ -176,6 +176,7 @@ class Reply:
             self._keep_said(said)
             yield _Said(said)
             return
+        engine()  # the worker's: it is not begun and closed with each answer
         async with open_message(
             self._event.room,
             self._actor,

@@ -132,6 +132,9 @@ class InlineJournal(Journal):
         if self._writing is not None:
             await self._writing
 
+    def abandon(self) -> None:
+        """There is no thread to end."""
+
     async def _write_all(self) -> None:
         try:
             while self._asked:
