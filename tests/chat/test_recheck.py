@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -21,8 +22,14 @@ from headgate.chat.models import AccessChange, Room
 from headgate.chat.people import Actor, actor_for, new_guest
 from headgate.chat.permissions import Allow, Deny, Permissions, Rights
 from headgate.chat.recheck import Account, Answer, Question, look_again
-from headgate.protocol.codes import Code
-from tests.chat.access_ends import SEEN_SECONDS, changes_followed
+from headgate.live.connection import Connection, Watch
+from headgate.protocol.codes import Close, Code
+from tests.chat.access_ends import (
+    SEEN_SECONDS,
+    changes_followed,
+    cut_off,
+    still_there,
+)
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     Talkers,
     guests_fixture,
@@ -307,27 +314,81 @@ async def test_who_leaves_while_it_is_decided_is_not_cut(
     assert await talker.all() == []
 
 
-async def test_a_batch_that_fails_does_not_end_the_others(
-    room: Room,
-    monkeypatch: pytest.MonkeyPatch,
-    ada: User,
-) -> None:
-    def fail(_questions: Sequence[Question]) -> list[Answer]:
-        raise ZeroDivisionError
+class FailsFor:
+    """`look_again`, which fails for somebody as often as it is told to."""
 
+    def __init__(self, name: str, times: float) -> None:
+        self._name = name
+        self._left = times
+
+    def __call__(self, questions: Sequence[Question]) -> list[Answer]:
+        if self._left and any(each.actor.name == self._name for each in questions):
+            self._left -= 1
+            raise ProgrammingError("column auth_user.nickname does not exist")
+        return look_again(questions)
+
+
+@pytest.mark.usefixtures("only_even")
+async def test_one_who_cannot_be_confirmed_is_closed_and_the_others_decided(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recheck, "RETRY_SECONDS", 0.05)
     async with Talkers() as talk:
-        talker = await talk(ada)
-        with monkeypatch.context() as patch:
-            patch.setattr(recheck, "look_again", fail)
-            await in_thread(access_changed, ada)
-            async with asyncio.timeout(SEEN_SECONDS):
-                while len(talk.faults) < 2:  # noqa: ASYNC110 - the account, the room
-                    await asyncio.sleep(0.01)
-        assert all("recheck_failed" in fault for fault in talk.faults)
+        crowd = [await talk(name=f"{number}") for number in range(6)]
+        monkeypatch.setattr(recheck, "look_again", FailsFor("2", math.inf))
+        OnlyEven.holds = True
+        await in_thread(access_changed, room=room)
+
+        await cut_off(crowd[2], Close.IDENTITY_CHANGED, Code.UNAUTHENTICATED)
+        for talker in crowd[1::2]:
+            assert (await talker.push("rooms"))["left"] == ["general"]
+        await still_there(crowd[0], crowd[4])
+        assert len(talk.faults) == 2
+        assert all("recheck_failed key=" in fault for fault in talk.faults)
         talk.faults.clear()
 
-        await in_thread(User.objects.filter(pk=ada.pk).update, is_active=False)
-        await in_thread(access_changed, ada)
 
-        async with asyncio.timeout(SEEN_SECONDS):
-            assert (await talker.closed()).code == 4503
+@pytest.mark.usefixtures("only_even")
+async def test_a_look_that_failed_for_a_moment_is_made_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recheck, "RETRY_SECONDS", 0.05)
+    async with Talkers() as talk:
+        out, fine = await talk(name="1"), await talk(name="2")
+        # Of both, then of each; and the second look at who has failed.
+        monkeypatch.setattr(recheck, "look_again", FailsFor("1", 2))
+        OnlyEven.holds = True
+        await in_thread(access_changed, room=room)
+
+        assert (await out.push("rooms"))["left"] == ["general"]
+        await still_there(fine, out)
+        assert len(talk.faults) == 1
+        talk.faults.clear()
+
+
+async def test_an_answer_that_cannot_be_followed_leaves_the_others_theirs(
+    chat: Engine,
+    room: Room,
+    ada: User,
+    grace: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follow = chat.standing._recheck._found
+
+    def found(connection: Connection, watch: Watch | None, told: Answer) -> None:
+        if connection.owner.key == f"u:{ada.pk}":
+            raise ZeroDivisionError
+        follow(connection, watch, told)
+
+    async with Talkers() as talk:
+        await talk(ada)
+        other = await talk(grace)
+        monkeypatch.setattr(chat.standing._recheck, "_found", found)
+        await in_thread(User.objects.filter(pk=grace.pk).update, is_active=False)
+        await in_thread(access_changed)
+
+        await cut_off(other, Close.ACCESS_REVOKED, Code.FORBIDDEN)
+        await changes_followed(chat)
+        assert talk.faults
+        assert all("recheck_not_told" in fault for fault in talk.faults)
+        talk.faults.clear()

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 PEOPLE = 500  # accounts looked at in one batch: one query
 PLACES = 50  # rights decided in one batch: a query or two for each
-RETRY_SECONDS = 1.0  # between batches while the database is away
+RETRY_SECONDS = 1.0  # between looks while the database is away, or after one failed
 
 
 class Account(Enum):
@@ -64,6 +64,7 @@ class Answer:
     rights: Rights | Deny | None = None
 
 
+_Asked = tuple[Connection, Watch | None]
 Found = Callable[[Connection, Watch | None, Answer], None]
 
 
@@ -109,10 +110,10 @@ class Recheck:
             while batch := self._batch():
                 try:
                     await self._ask(batch)
-                except Exception:  # whatever it is, the others are asked for
+                except Exception:  # a fault of ours: the others are asked for
                     logger.exception("recheck_failed questions=%d", len(batch))
 
-    def _batch(self) -> list[tuple[Connection, Watch | None]]:
+    def _batch(self) -> list[_Asked]:
         """Take the next batch of those who are still there."""
         if self._people and not self._sooner:
             people = _take(self._people, PEOPLE)
@@ -120,20 +121,53 @@ class Recheck:
         watches = _take(self._sooner or self._places, PLACES)
         return [(watch.connection, watch) for watch in watches]
 
-    async def _ask(self, batch: Sequence[tuple[Connection, Watch | None]]) -> None:
+    async def _ask(self, batch: Sequence[_Asked]) -> None:
+        unsure = await self._decide(batch)
+        if not unsure:
+            return
+        # It may be over soon, such as a table that is being changed just now.
+        await asyncio.sleep(RETRY_SECONDS)
+        for connection, watch in await self._decide(unsure):
+            # Who comes back is asked again who they are, and nothing is kept.
+            self._tell(connection, watch, Answer(Account.CHANGED, connection.owner))
+
+    async def _decide(self, batch: Sequence[_Asked]) -> list[_Asked]:
+        """Hand on what is found of a batch, and return those whose looks failed.
+
+        They are found by halving, so that one person's fault keeps nobody else in.
+        """
         questions = [
             Question(connection.owner, None if watch is None else watch.room_id)
             for connection, watch in batch
         ]
+        try:
+            answers = await self._answers(questions)
+        except Exception:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                first = await self._decide(batch[:half])
+                return first + await self._decide(batch[half:])
+            logger.exception("recheck_failed key=%s", questions[0].actor.key)
+            return list(batch)
+        for (connection, watch), answer in zip(batch, answers, strict=True):
+            self._tell(connection, watch, answer)
+        return []
+
+    async def _answers(self, questions: Sequence[Question]) -> list[Answer]:
+        """Ask, for as long as the database is away; raises what the look does."""
         while True:
             try:
-                answers = await self._reader.run(look_again, questions)
-                break
+                return await self._reader.run(look_again, questions)
             except LogUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-        for (connection, watch), answer in zip(batch, answers, strict=True):
-            if not connection.closed:
-                self._found(connection, watch, answer)
+
+    def _tell(self, connection: Connection, watch: Watch | None, told: Answer) -> None:
+        if connection.closed:
+            return
+        try:
+            self._found(connection, watch, told)
+        except Exception:  # one connection's fault is not the others'
+            logger.exception("recheck_not_told key=%s", connection.owner.key)
 
     async def close(self) -> None:
         """Stop asking."""
@@ -151,7 +185,8 @@ def _take(waiting: dict[T, None], count: int) -> list[T]:
 def look_again(questions: Sequence[Question]) -> list[Answer]:
     """Return an answer to each question; off the loop, it asks the database.
 
-    Where the project's own code fails, nobody keeps what could not be confirmed.
+    Where the project's own code fails, nobody keeps what could not be confirmed: what
+    is not decided here is raised, and `Recheck` sees to it.
     """
     users = _users(question.actor.user for question in questions)
     profiles_of(question.actor.key for question in questions)  # in one batch
