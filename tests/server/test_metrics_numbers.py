@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -15,11 +16,13 @@ import pytest
 from websockets.asyncio.client import connect as aconnect
 
 from headgate.chat import measured
-from headgate.chat.engine import Engine
+from headgate.chat.engine import Engine, close_engine
 from headgate.chat.measured import Seen, look
 from headgate.live.connection import Connection, Watch
 from headgate.live.frames import Mode
 from headgate.live.node import Node
+from headgate.server import metrics
+from headgate.server.metrics_reports import ReportFolder
 from tests.conftest import Serve
 from tests.live.parts import MemoryLog, SlowSink, join, until
 from tests.live.parts import connect as connected
@@ -384,3 +387,32 @@ async def test_commits_that_fail(serve: Serve) -> None:
         assert said["error"]["code"] == "unavailable"
         found = await asyncio.to_thread(scrape, server)
         assert found.of("headgate_journal_failed_commits_total") == 1
+
+
+# --- reports ---
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_report_that_failed_is_followed_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks, written = 0, asyncio.Event()
+
+    async def fails_twice(running: Engine) -> Seen:
+        nonlocal looks
+        looks += 1
+        if looks <= 2:
+            raise ValueError("no such measure")
+        if looks == 4:
+            written.set()  # the third was written
+        return await look(running)
+
+    monkeypatch.setattr(metrics, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(metrics, "look", fails_twice)
+    metrics.Metrics(1, tmp_path).start()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await written.wait()
+
+    assert [each.number for each in ReportFolder(tmp_path).others(0)] == [1]
+    assert caplog.text.count("metrics_not_written error=ValueError") == 1
+    await close_engine()

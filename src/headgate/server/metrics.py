@@ -81,12 +81,14 @@ class Metrics:
         failed = False
         try:
             while (running := started_engine()) is not None:
-                report = await self._report(running)
                 try:
+                    report = await self._report(running)
                     await asyncio.to_thread(folder.write, report)
-                except OSError as exc:
+                except Exception as exc:  # whatever it is, the next one may be written
                     if not failed:
-                        logger.warning("metrics_not_written error=%s", exc)
+                        logger.warning(
+                            "metrics_not_written error=%r", exc, exc_info=exc
+                        )
                     failed = True
                 else:
                     failed = False
