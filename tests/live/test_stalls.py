@@ -67,6 +67,28 @@ async def test_who_takes_nothing_for_that_long_is_cut_off(watched: Watched) -> N
     assert watched.meters.stalled == 1
 
 
+class FaultySink(SlowSink):
+    """A way out that cannot say what waits in it."""
+
+    def waiting(self) -> int:
+        raise ZeroDivisionError
+
+
+async def test_one_who_cannot_be_looked_at_keeps_nobody_else(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    connections: list[Connection] = []
+    for sink in (SlowSink(0), FaultySink(0), SlowSink(0)):
+        connection, _ = connect(sink)
+        watched.connections.add(connection)
+        say(connection)
+        connections.append(connection)
+    await asyncio.sleep(STALL_SECONDS + 2 * LOOK_SECONDS)
+
+    assert [each.closed for each in connections] == [True, False, True]
+    assert "stall_look_failed" in caplog.text
+
+
 async def test_who_takes_a_little_is_not_cut_off(watched: Watched) -> None:
     connection, sink = watched.add(1)
     say(connection, 20)

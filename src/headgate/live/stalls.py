@@ -66,7 +66,10 @@ class Stalls:
         now = self._loop.time()
         for connection in self._round:
             if not connection.closed:
-                self._look_at(connection, now)
+                try:
+                    self._look_at(connection, now)
+                except Exception:  # or nobody would be looked at ever again
+                    logger.exception("stall_look_failed")
             if part.over:
                 return True
         self._waiting, self._round = self._seen, None
