@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
-from headgate.chat import actions, own_texts
+from headgate.chat import actions, growing_care, own_texts
 from headgate.chat.engine import Engine, close_engine, engine
 from headgate.chat.entries import Draft, Ended, Grown, Refused, Written
 from headgate.chat.growing import OpenMessage as Out
@@ -412,6 +412,39 @@ async def test_what_is_read_is_not_read_again_at_once(
         engine()._heard_partial(room.pk, told)
         await asyncio.sleep(0.001)
     assert len(reads) == 1
+
+
+async def test_a_text_whose_beginning_could_not_be_read_is_read_again(
+    room: Room, chat: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing_care, "READ_SECONDS", 0.0)
+    run, read_again = chat.reader.run, asyncio.Event()
+    failures = [ZeroDivisionError]
+
+    async def fails_once(function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if function is growing_care.growing_at:
+            if failures:
+                raise failures.pop()
+            read_again.set()
+        return await run(function, *args, **more)
+
+    async with Talkers() as talk:
+        reader = await talk()
+        seq = await written(chat, room, "so far")
+        await reader.push("message")
+        monkeypatch.setattr(chat.reader, "run", fails_once)
+        told = Partial(room="general", seq=seq, at=6, text=" and on")
+        async with asyncio.timeout(30):
+            while not read_again.is_set():
+                chat._heard_partial(room.pk, told)
+                await asyncio.sleep(0)
+        text = ""
+        while text != "so far and on":
+            partial = await reader.push("partial")
+            text = text[: partial["at"]] + partial["text"]
+        (fault,) = talk.faults
+        assert f"growing_read_failed room={room.pk} seq={seq}" in fault
+        talk.faults.clear()
 
 
 @pytest.mark.parametrize("most", ["MOST_OWN", "MOST_OF_ONE"])

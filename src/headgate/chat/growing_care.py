@@ -83,14 +83,17 @@ class GrowingCare:
         room_id, seq = key
         try:
             found = await self._reader.run(growing_at, room_id, seq)
+            if found is not None:
+                ahead = self._ahead[key]
+                whole = Partial(room=ahead.room, seq=seq, at=0, text=found.text)
+                self._hub.grow(room_id, whole)
+                self._hub.grow(room_id, ahead)
         except LogUnavailable:
-            found = None
-        ahead = self._ahead[key]
-        if found is not None:
-            whole = Partial(room=ahead.room, seq=seq, at=0, text=found.text)
-            self._hub.grow(room_id, whole)
-            self._hub.grow(room_id, ahead)
-        self._loop.call_later(READ_SECONDS, self._ahead.pop, key, None)
+            pass  # what comes of it later is another chance
+        except Exception:  # as above
+            logger.exception("growing_read_failed room=%d seq=%d", room_id, seq)
+        finally:
+            self._loop.call_later(READ_SECONDS, self._ahead.pop, key, None)
 
     # --- ending ---
 
