@@ -12,7 +12,18 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from headgate.chat import journal as journal_module
 from headgate.chat.actions import send_message
 from headgate.chat.engine import Engine
-from headgate.chat.entries import Draft, Known, Refused, Verdict, Written
+from headgate.chat.entries import (
+    Change,
+    Draft,
+    Ended,
+    Entry,
+    Grown,
+    Known,
+    ReadMark,
+    Refused,
+    Verdict,
+    Written,
+)
 from headgate.chat.journal import Journal, Overloaded
 from headgate.chat.models import Event, Message, Room
 from headgate.chat.people import Actor, new_guest
@@ -90,6 +101,31 @@ async def test_a_journal_full_of_bytes_refuses(room: Room) -> None:
 
     with pytest.raises(Overloaded):
         journal.submit(Draft(room.pk, GUEST, "x" * 4000), lambda _: None)
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("entry", "size_bytes"),
+    [
+        (Draft(1, GUEST, "x" * 40), 40),
+        (Draft(1, GUEST, "Привет 👋"), 12 + 1 + 4),
+        (Draft(1, GUEST, "\ud800"), 3),
+        (Draft(1, GUEST, "x", details={"data": {"a": "ж"}}), 1 + len('{"a":"ж"}') + 1),
+        (Draft(1, GUEST, "x", details={"reply_to": 7}), 1),
+        (Change(1, GUEST, 1, "ж", {"data": {}}), 2 + 2),
+        (Change(1, GUEST, 1, None), 0),
+        (Grown(1, GUEST, 1, "ж"), 2),
+        (Ended(1, GUEST, 1, "done", "ж"), 2),
+        (ReadMark(1, GUEST, 1), 0),
+    ],
+)
+async def test_what_waits_is_counted_in_bytes(
+    room: Room, entry: Entry, size_bytes: int
+) -> None:
+    journal = Journal(lambda _: None, max_waiting=1, max_waiting_bytes=10_000)
+    journal.submit(entry, lambda _: None)
+
+    assert journal.waiting_bytes == 500 + size_bytes
     await journal.close()
 
 

@@ -36,7 +36,7 @@ from headgate.chat.entries import (
 )
 from headgate.chat.erasure import truncate_log
 from headgate.chat.histogram import Histogram
-from headgate.protocol.codec import error
+from headgate.protocol.codec import encode, error
 from headgate.protocol.codes import Code
 from headgate.protocol.pushes import LogEvent
 
@@ -61,6 +61,8 @@ WAIT_BOUNDS_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 Answer = Callable[[Verdict], None]
 
 _WITH_TEXT = (Draft, Change, Grown, Ended)
+_WITH_DETAILS = (Draft, Change)
+_ANY_TEXT = "utf-8", "surrogatepass"  # what no log takes is refused later
 
 
 class Overloaded(Exception):  # noqa: N818 - it is an answer, not a fault of ours
@@ -108,7 +110,7 @@ class Journal:
         on_written: Called on the loop with what was written, in commit order, after
             every answer of the same batch has been given.
         max_waiting: How many entries may wait; past it `submit` raises `Overloaded`.
-        max_waiting_bytes: The same in bytes of text.
+        max_waiting_bytes: The same in bytes: of text and `data`, with 500 for each.
         using: The alias of the database.
 
     Attributes:
@@ -367,6 +369,12 @@ def _takes_text_out(entry: Entry) -> bool:
 
 
 def _size(entry: Entry) -> int:
-    """Return about what an entry weighs, in bytes."""
+    """Return what an entry counts for, in bytes: its text and `data`, and 500."""
+    size_bytes = 500
     text = entry.text if isinstance(entry, _WITH_TEXT) else None
-    return len(text or "") + 500
+    if text:  # most are ASCII, of which Python knows it: no copy is made of these
+        size_bytes += len(text if text.isascii() else text.encode(*_ANY_TEXT))
+    details = entry.details if isinstance(entry, _WITH_DETAILS) else None
+    if details and "data" in details:
+        size_bytes += len(encode(details["data"]))
+    return size_bytes
