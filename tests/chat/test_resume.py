@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from headgate.chat import actions
 from headgate.chat.engine import Engine, engine
-from headgate.chat.models import Room
+from headgate.chat.models import Event, Room
 from headgate.chat.people import SYSTEM
 from tests.chat.scenes import write
 from tests.chat.talker import (
@@ -232,6 +232,21 @@ def test_a_reader_that_leaves_out_events_is_found_out(
 
     with pytest.raises(AssertionError):
         asyncio.run(live_through(program, resume_limit=100))
+
+
+async def test_a_row_of_another_version_holds_up_nobody(
+    talk: Talkers, room: Room, ada: User, chat: Engine
+) -> None:
+    """As after a rollback, or in an old worker while the new ones are started."""
+    await in_thread(write, 3)
+    later = Event.objects.filter(room=room, seq=2)
+    await in_thread(later.update, details={"kind": "system", "reactions": {"+1": 3}})
+
+    behind = await talk(ada, room=None, resume={"general": 1})
+
+    assert seqs(await behind.until("general", 3)) == [2, 3]
+    page = await behind.ask("history", room="general")
+    assert [said["seq"] for said in page["messages"]] == [1, 2, 3]
 
 
 async def test_however_many_come_back_a_page_is_read_once(

@@ -118,6 +118,44 @@ def test_each_kind_of_row_is_its_push(stored: EventRow, push: object) -> None:
     assert as_push(stored, "r") == push
 
 
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    [
+        ("message", {"reply_to": 3}),
+        ("edited", {"format": "markdown"}),
+        (
+            "membership",
+            {
+                "member": {"id": "g:1", "kind": "guest", "name": "Gus"},
+                "change": "muted",
+                "until": SHOWN,
+            },
+        ),
+    ],
+)
+def test_what_another_version_wrote_beside_is_left_out(
+    kind: str, details: dict[str, Any]
+) -> None:
+    known = as_push(row(kind, details=details), "r")
+    later = details | {"reactions": {"+1": 3}, "text": "of a column"}
+    if "member" in later:
+        later["member"] = later["member"] | {"pronouns": "they"}
+
+    assert as_push(row(kind, details=later), "r") == known
+
+
+@pytest.mark.parametrize("push", [Message, Edited])
+def test_what_has_no_column_is_read_from_the_details(push: Any) -> None:
+    """A field that is added to a push is kept in neither place otherwise."""
+    of_columns = {"room", "seq", "client_id", "target", "author", "text", "at"}
+    told = set(push.__struct_fields__) - of_columns - {"edited", "deleted"}
+    given = dict.fromkeys(told, "kept")
+
+    made = as_push(row(push.__struct_config__.tag, details=given), "r")
+
+    assert {name: getattr(made, name) for name in told} == given
+
+
 @given(st.datetimes(timezones=st.timezones()))
 def test_a_time_is_utc_with_milliseconds(at: datetime) -> None:
     shown = timestamp(at)
