@@ -67,6 +67,48 @@ def test_a_project_is_served_with_its_chat_and_its_pages(
     assert not (project.folder / "headgate-data").exists()
 
 
+_ROUTER = """
+class Router:
+    def db_for_read(self, model, **_):
+        return "chat" if model._meta.app_label.startswith("headgate_") else None
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db, app_label, **_):
+        return (db == "chat") == app_label.startswith("headgate_")
+"""
+_TWO_DATABASES = """
+DATABASES["chat"] = dj_database_url.parse(f"sqlite:///{FILE.with_name('chat.sqlite3')}")
+DATABASE_ROUTERS = ["mysite.router.Router"]
+"""
+
+
+def test_a_chat_may_have_a_database_of_its_own(
+    tmp_path: Path, serve_project: ServeProject
+) -> None:
+    project = SmallProject(tmp_path)
+    project.write("mysite/router.py", _ROUTER)
+    project.add("mysite/settings.py", _TWO_DATABASES)
+    project.migrate()
+    said = fails(project, 5)
+    assert "missing: 0001_initial" in said
+    assert "Run `python manage.py migrate --database chat`" in said
+    project.manage("migrate", "--database", "chat", code=0)
+    make_room(project)
+    server = serve_project(project, BY_APP)
+
+    with connect(f"{server.ws_url}/ws/chat/orders/") as one:
+        one.send(json.dumps({"message": "Order 7 has left the house."}))
+        assert json.loads(one.recv(timeout=30)).get("seq") == 1
+        # What another process writes is seen by comparing heads.
+        project.shell(
+            "import headgate\nfrom headgate.chat.people import SYSTEM\n"
+            "headgate.send_message('orders', SYSTEM, 'Order 8, too.')"
+        )
+        heard = [json.loads(one.recv(timeout=30)) for _ in range(2)]
+    assert [each["seq"] for each in heard] == [1, 2]
+
+
 async def test_it_drains_with_1012(
     project: SmallProject, serve_project: ServeProject
 ) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.db import router
+
 from headgate.chat.admission import Admission
 from headgate.chat.conf import conf
 from headgate.chat.growing_care import GrowingCare
@@ -22,6 +24,7 @@ from headgate.chat.history import DatabaseLog
 from headgate.chat.hooks import call_here, handlers_of, is_anybody_told, room_event
 from headgate.chat.journal import Journal
 from headgate.chat.limit_changes import LimitChanges
+from headgate.chat.models import Event
 from headgate.chat.neighbours import Neighbours
 from headgate.chat.notices import Notice
 from headgate.chat.open_places import close_open_places
@@ -102,6 +105,7 @@ class Engine:
             self._written,
             max_waiting=settings.JOURNAL_MAX_WAITING,
             max_waiting_bytes=settings.JOURNAL_MAX_WAITING_BYTES,
+            using=router.db_for_write(Event),
         )
         self._heads = self.heads_class(
             self.node.hub,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connections, router
 
 from headgate.chat.epochs import current_epoch
 from headgate.chat.models import AccessChange, Room
@@ -75,6 +75,7 @@ class HeadWatch:
         self._replaced = replaced
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="headgate-heads")
         self._notices = Notices()
+        self._using: str = router.db_for_read(Room)
         # The file's version at the last look, and the rooms looked for: a room that
         # was added since must be looked for even in an unchanged file.
         self._version: int | None = None
@@ -170,7 +171,7 @@ class HeadWatch:
             if not self._away:
                 logger.warning("heads_away error=%s", exc)
             self._away = True
-            connection.close()
+            connections[self._using].close()
             self._version = None
             return _Seen()
         if self._away:
@@ -204,6 +205,7 @@ class HeadWatch:
 
     def _moved(self) -> bool:
         """Return whether somebody may have written since the last time."""
+        connection = connections[self._using]
         if connection.vendor != "sqlite":
             return True
         with connection.cursor() as cursor:

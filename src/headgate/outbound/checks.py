@@ -11,12 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router
 
 from headgate.chat.conf import conf
+from headgate.chat.models import Event
 from headgate.outbound.address_guard import AddressGuard
-from headgate.outbound.models import Destination
+from headgate.outbound.models import Delivery, Destination
 from headgate.outbound.senders import NEEDED, can_call
 from headgate.outbound.taken_names import taken_names
 
-__all__ = ["check_addresses", "check_can_call", "check_names"]
+__all__ = ["check_addresses", "check_can_call", "check_names", "check_one_database"]
 
 
 @register()
@@ -42,6 +43,20 @@ def check_can_call(**_: Any) -> list[CheckMessage]:
     what = f"{NEEDED} is not installed, so no webhook can be called from here."
     hint = "pip install 'headgate[outbound]'"
     return [checks.Warning(what, hint=hint, id="headgate.W007")]
+
+
+@register()
+def check_one_database(**_: Any) -> list[CheckMessage]:
+    """Check that what is owed can be written in the transaction of what is told."""
+    events, owed = router.db_for_write(Event), router.db_for_write(Delivery)
+    if events == owed:
+        return []
+    what = (
+        f"DATABASE_ROUTERS put the chat on the database {events!r}, and the calls "
+        f"that are owed on {owed!r}. Both are written in one transaction."
+    )
+    hint = "Send the apps headgate_chat and headgate_outbound to the same database."
+    return [Error(what, hint=hint, id="headgate.E015")]
 
 
 @register(Tags.database)

@@ -185,7 +185,7 @@ def _check_project() -> None:
         _telling_of_the_project("The checks of the project failed"),
         telling_of_the_database(),
     ):
-        found = checks.run_checks(databases=["default"])
+        found = checks.run_checks(databases=["default", *_own_apps()])
     wrong = [each for each in found if each.is_serious() and not each.is_silenced()]
     if wrong:
         raise CannotStart(
@@ -197,31 +197,44 @@ def _check_project() -> None:
 
 def check_migrated() -> None:
     """Look, without migrating, whether our tables are as they must be."""
+    for alias, own in _own_apps().items():
+        _check_migrated(alias, own)
+
+
+def _own_apps() -> dict[str, dict[str, str]]:
+    """Return our apps' names by their labels, by the alias of their database."""
     from django.apps import apps
-    from django.db import connection
+    from django.db import router
+
+    found: dict[str, dict[str, str]] = {}
+    for app in apps.get_app_configs():
+        if app.name in _WITH_TABLES:
+            alias = router.db_for_write(next(iter(app.get_models())))
+            found.setdefault(alias, {})[app.label] = app.name
+    return found
+
+
+def _check_migrated(alias: str, own: dict[str, str]) -> None:
+    from django.db import DEFAULT_DB_ALIAS, connections
     from django.db.migrations.executor import MigrationExecutor
 
     from headgate.server.setup import telling_of_the_database
 
     with (
         _telling_of_the_project("The migrations of the project cannot be read"),
-        telling_of_the_database(),
+        telling_of_the_database(alias),
     ):
-        executor = MigrationExecutor(connection)
-        own = {
-            each.label: each.name
-            for each in apps.get_app_configs()
-            if each.name in _WITH_TABLES
-        }
+        executor = MigrationExecutor(connections[alias])
         leaves = [x for label in own for x in executor.loader.graph.leaf_nodes(label)]
         plan = [step for step, _ in executor.migration_plan(leaves)]
     missing = [step for step in plan if step.app_label in own]
     if missing:
         names = ", ".join(step.name for step in missing)
         behind = " and ".join(sorted({own[step.app_label] for step in missing}))
+        there = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
         raise CannotStart(
             f"The tables of {behind} are not up to date; missing: {names}. "
-            "Run `python manage.py migrate`: a project's database is never migrated "
-            "by itself.",
+            f"Run `python manage.py migrate{there}`: a project's database is never "
+            "migrated by itself.",
             EXIT_DATABASE,
         )

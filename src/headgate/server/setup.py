@@ -172,10 +172,10 @@ def _unusable(path: Path, exc: Exception) -> CannotStart:
 
 
 @contextlib.contextmanager
-def telling_of_the_database() -> Iterator[None]:
+def telling_of_the_database(alias: str = "default") -> Iterator[None]:
     """Raise what the database refuses as `CannotStart`, and close the connection."""
     from django.core.exceptions import ImproperlyConfigured
-    from django.db import DatabaseError, connection
+    from django.db import DatabaseError, connections
 
     try:
         yield
@@ -185,6 +185,7 @@ def telling_of_the_database() -> Iterator[None]:
             EXIT_DATABASE,
         ) from exc
     except DatabaseError as exc:
+        connection = connections[alias]
         where = connection.settings_dict
         place = where["NAME"] if connection.vendor == "sqlite" else where["HOST"]
         raise CannotStart(
@@ -193,9 +194,9 @@ def telling_of_the_database() -> Iterator[None]:
             EXIT_DATABASE,
         ) from exc
     finally:
-        with contextlib.suppress(ImproperlyConfigured):
-            if not connection.in_atomic_block:  # as in a project's tests
-                connection.close()
+        for each in connections.all(initialized_only=True):
+            if not each.in_atomic_block:  # as in a project's tests
+                each.close()
 
 
 def _is_behind() -> bool:
