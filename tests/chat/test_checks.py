@@ -13,7 +13,12 @@ from django.core import checks
 from django.db import connection, connections
 from pytest_django import Settings
 
-from headgate.chat.checks import check_database, check_servers, check_settings
+from headgate.chat.checks import (
+    check_database,
+    check_servers,
+    check_settings,
+    check_time_zones,
+)
 from tests.chat.test_asgi_server import install
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -33,6 +38,16 @@ def test_each_mistake_in_the_settings_is_an_error(settings: Settings) -> None:
     assert [f.id for f in found] == ["headgate.E001", "headgate.E001"]
     assert all(f.is_serious() and f.hint for f in found)
     assert found[0] in checks.run_checks()
+
+
+def test_times_by_a_local_clock_are_an_error(settings: Settings) -> None:
+    settings.USE_TZ = False
+
+    (found,) = check_time_zones()
+
+    assert (found.id, found.level) == ("headgate.E016", checks.ERROR)
+    assert "USE_TZ = True" in (found.hint or "")
+    assert found in checks.run_checks()
 
 
 def test_no_database_is_asked_unless_named() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "check_runserver",
     "check_servers",
     "check_settings",
+    "check_time_zones",
 ]
 
 
@@ -43,6 +44,19 @@ def check_owed_handlers(**_: Any) -> list[CheckMessage]:
     what = f"Handlers have owed=True, but nobody calls them: {', '.join(owed)}."
     hint = "Add 'headgate.outbound' to INSTALLED_APPS, and migrate."
     return [Error(what, hint=hint, id="headgate.E013")]
+
+
+@register()
+def check_time_zones(**_: Any) -> list[CheckMessage]:
+    """Check that the times of the database are times, whatever the clock says."""
+    if settings.USE_TZ:
+        return []
+    what = (
+        "USE_TZ is off: times are kept by a local clock, so mutes would end at another "
+        "time, and messages that are sent again be told a wrong one."
+    )
+    hint = "Set USE_TZ = True; templates and forms still show TIME_ZONE."
+    return [Error(what, hint=hint, id="headgate.E016")]
 
 
 @register(Tags.database)
