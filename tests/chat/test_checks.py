@@ -76,16 +76,42 @@ def test_a_sqlite_that_does_not_wait_for_the_disk_is_warned_of() -> None:
         assert found == []
 
 
-def test_another_database_is_an_error() -> None:
-    real = connections["default"]
-    try:
-        connections["default"] = cast("Any", SimpleNamespace(vendor="mysql"))
-        (found,) = check_database(databases=["default"])
-    finally:
-        connections["default"] = real
+@pytest.fixture
+def other_database() -> Iterator[str]:
+    """The alias of a database that Headgate does not know."""
+    connections["other"] = cast("Any", SimpleNamespace(vendor="mysql"))
+    yield "other"
+    del connections["other"]
+
+
+class ChatElsewhere:
+    """A router that has the chat on the other database."""
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        return "other" if model._meta.app_label == "headgate_chat" else None
+
+
+def test_another_database_is_an_error(settings: Settings, other_database: str) -> None:
+    settings.DATABASE_ROUTERS = [ChatElsewhere()]
+
+    (found,) = check_database(databases=["default", other_database])
 
     assert found.id == "headgate.E002"
     assert "mysql" in found.msg
+
+
+def test_a_database_that_is_not_the_chats_is_not_judged(other_database: str) -> None:
+    """Or nobody could migrate it."""
+    assert check_database(databases=[other_database]) == []
+
+
+@pytest.mark.usefixtures("careless")
+def test_only_the_chats_database_has_to_wait_for_the_disk(
+    settings: Settings,
+) -> None:
+    settings.DATABASE_ROUTERS = [ChatElsewhere()]
+
+    assert check_database(databases=["default"]) == []
 
 
 @pytest.mark.parametrize(

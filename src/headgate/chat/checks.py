@@ -10,11 +10,12 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import connections
+from django.db import connections, router
 
 from headgate.chat.asgi_server import OLDEST, outdated
 from headgate.chat.conf import mistakes
 from headgate.chat.hooks import owed_handlers
+from headgate.chat.models import Event
 
 __all__ = [
     "check_database",
@@ -64,32 +65,36 @@ def check_database(
     databases: Sequence[str] | None = None,
     **_: Any,
 ) -> list[CheckMessage]:
-    """Check that the database can keep the promises."""
-    found: list[CheckMessage] = []
-    for alias in databases or []:
-        connection = connections[alias]
-        if connection.vendor not in {"sqlite", "postgresql"}:
-            found.append(
-                Error(
-                    f"Headgate does not know the database {connection.vendor!r}.",
-                    hint="Use PostgreSQL, or SQLite.",
-                    id="headgate.E002",
-                ),
-            )
-        elif connection.vendor == "sqlite":
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA synchronous")
-                (synchronous,) = cursor.fetchone()
-            if synchronous < _FULL:
-                found.append(
-                    checks.Warning(
-                        "SQLite's synchronous setting is below FULL: a power failure "
-                        "can lose messages that were acknowledged.",
-                        hint="Take PRAGMA synchronous out of the init_command.",
-                        id="headgate.W001",
-                    ),
-                )
-    return found
+    """Check that the chat's database can keep the promises.
+
+    Another one of the project may be whatever it is.
+    """
+    using = router.db_for_write(Event)
+    if using not in (databases or ()):
+        return []
+    connection = connections[using]
+    if connection.vendor not in {"sqlite", "postgresql"}:
+        what = f"Headgate does not know the database {connection.vendor!r}."
+        hint = (
+            "Use PostgreSQL, or SQLite: for all, or by DATABASE_ROUTERS for the apps "
+            "headgate_chat and headgate_outbound."
+        )
+        return [Error(what, hint=hint, id="headgate.E002")]
+    if connection.vendor == "sqlite" and _synchronous(connection) < _FULL:
+        what = (
+            "SQLite's synchronous setting is below FULL: a power failure can lose "
+            "messages that were acknowledged."
+        )
+        hint = "Take PRAGMA synchronous out of the init_command."
+        return [checks.Warning(what, hint=hint, id="headgate.W001")]
+    return []
+
+
+def _synchronous(connection: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous")
+        (synchronous,) = cursor.fetchone()
+    return int(synchronous)
 
 
 _FULL = 2  # the value of PRAGMA synchronous that fsyncs each commit in WAL mode
