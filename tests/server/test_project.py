@@ -10,11 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from websockets.asyncio.client import connect as aconnect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from headgate.server.cli import main
+from headgate.server.exits import CannotStart
+from headgate.server.setup import telling_of_the_database
 from tests.server.conftest import ServeProject
 from tests.servers import HeadgateServer
 from tests.small_project import SmallProject
@@ -292,6 +296,82 @@ def test_checks_that_fail(tmp_path: Path) -> None:
     said = fails(project, 6)
     assert "headgate.E001" in said
     assert "HEADGATE has no key 'GUEST'" in said
+
+
+_CHECK = """
+from django.core.checks import register
+from django.core.exceptions import ImproperlyConfigured
+
+
+@register()
+def check(**_):
+    CODE
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [
+        (
+            "raise ImproperlyConfigured('Set SHOP_KEY.')",
+            6,
+            "The checks of the project failed: ImproperlyConfigured: Set SHOP_KEY.",
+        ),
+        (
+            "Messages.objects.exists()",
+            5,
+            "no such table: app_messages. In a project, run `python manage.py migrate`",
+        ),
+    ],
+)
+def test_a_check_that_raises_is_not_taken_for_a_database_that_is_away(
+    tmp_path: Path, code: str, exit_code: int, said: str
+) -> None:
+    project = SmallProject(tmp_path)
+    project.add("app/models.py", _CHECK.replace("CODE", code))
+    told = fails(project, exit_code, traceback=exit_code == 6)
+    assert said in told.splitlines()[-1]
+    assert "postgres" not in told
+    assert "password" not in told
+
+
+def test_urls_without_patterns(tmp_path: Path) -> None:
+    project = SmallProject(tmp_path)
+    project.write("mysite/urls.py", "")
+    told = fails(project, 6, traceback=True).splitlines()[-1]
+    assert "does not appear to have any patterns in it" in told
+    assert "postgres" not in told
+
+
+def test_a_driver_that_is_missing_is_named() -> None:
+    def load() -> None:
+        try:
+            raise ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2")
+        except ImportError:  # as Django's backend does
+            raise ImproperlyConfigured(  # noqa: B904
+                "Error loading psycopg2 or psycopg module"
+            )
+
+    with pytest.raises(CannotStart) as caught, telling_of_the_database():
+        load()
+    assert str(caught.value).endswith(
+        "module. Install what PostgreSQL needs: pip install 'headgate[postgres]'."
+    )
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_a_table_that_is_missing_is_to_be_made() -> None:
+    with (
+        pytest.raises(CannotStart) as caught,
+        telling_of_the_database(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 1 FROM app_nothing")
+    (said,) = str(caught.value).splitlines()
+    assert "app_nothing" in said
+    assert said.endswith(". In a project, run `python manage.py migrate`.")
+    assert "password" not in said
 
 
 def test_tables_that_are_missing_are_not_made(tmp_path: Path) -> None:

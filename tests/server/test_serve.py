@@ -324,7 +324,15 @@ def test_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "chat.sqlite3").write_bytes(b"no database" * 100)
     said = fails(5, "--data", tmp_path)
     assert str(tmp_path / "chat.sqlite3") in said
-    assert "not a database" in said
+    assert "file is not a database. Check the file and its folder" in said
+    assert "password" not in said
+
+
+def test_file_in_no_folder(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/chat.sqlite3"
+    said = fails(5, "--data", tmp_path / "data", "--database", url)
+    assert "unable to open database file. Check the file and its folder" in said
+    assert "password" not in said
 
 
 def test_database_away(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def told_of_worker() -> str:
 
     alias = router.db_for_write(Destination)
     _look_at_handlers(alias)
-    with telling_of_the_database():
+    with telling_of_the_database(alias):
         count = Destination.objects.filter(enabled=True).count()
         connection = connections[alias]
         where = connection.settings_dict
@@ -103,7 +103,7 @@ def _look_at_handlers(alias: str) -> None:
     from headgate.outbound.taken_names import log_taken_names
     from headgate.server.setup import telling_of_the_database
 
-    with telling_of_the_database():
+    with telling_of_the_database(alias):
         known(connections[alias], keep=False)
         log_taken_names(alias)
     names = bots_with_budgets()

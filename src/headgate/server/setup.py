@@ -171,32 +171,71 @@ def _unusable(path: Path, exc: Exception) -> CannotStart:
 # --- the database ---
 
 
+_MISSING = {"42P01", "42703"}  # PostgreSQL's codes: no such table, no such column
+
+
 @contextlib.contextmanager
 def telling_of_the_database(alias: str = "default") -> Iterator[None]:
-    """Raise what the database refuses as `CannotStart`, and close the connection."""
+    """Raise what the database refuses as `CannotStart`, and close the connections.
+
+    The code within may be a project's: what is none of the database's goes on as it is.
+    """
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError, connections
 
     try:
         yield
     except ImproperlyConfigured as exc:
+        if not _is_about_the_driver(exc):
+            raise
         raise CannotStart(
-            f"{exc}. Install what PostgreSQL needs: pip install 'headgate[postgres]'.",
+            f"{_sentence(str(exc))} Install what PostgreSQL needs: "
+            "pip install 'headgate[postgres]'.",
             EXIT_DATABASE,
         ) from exc
     except DatabaseError as exc:
-        connection = connections[alias]
-        where = connection.settings_dict
-        place = where["NAME"] if connection.vendor == "sqlite" else where["HOST"]
-        raise CannotStart(
-            f"Cannot use the database at {place}: {str(exc).strip()}. "
-            "Check that it runs, and the address, name, user and password.",
-            EXIT_DATABASE,
-        ) from exc
+        raise CannotStart(_refusal(exc, connections[alias]), EXIT_DATABASE) from exc
     finally:
         for each in connections.all(initialized_only=True):
             if not each.in_atomic_block:  # as in a project's tests
                 each.close()
+
+
+def _is_about_the_driver(exc: Exception) -> bool:
+    """Return whether Django raised it where PostgreSQL's driver did not import."""
+    return isinstance(exc.__context__, ImportError) and "psycopg" in str(exc)
+
+
+def _refusal(exc: Exception, connection: Any) -> str:
+    """Return what a database said, and what to do."""
+    where = connection.settings_dict
+    on_sqlite = connection.vendor == "sqlite"
+    place = where["NAME"] if on_sqlite else where["HOST"] or "localhost"
+    if _is_about_a_table(exc):
+        said = str(exc).partition("\n")[0]  # PostgreSQL shows the statement below it
+        return (
+            f"The tables in the database at {place} are not up to date: "
+            f"{_sentence(said)} In a project, run `python manage.py migrate`."
+        )
+    advice = "Check that it runs, and the address, name, user and password."
+    if on_sqlite:
+        advice = (
+            "Check the file and its folder: it has to be a database of SQLite, this "
+            "user has to be able to write to both, and nobody else may hold it."
+        )
+    return f"Cannot use the database at {place}: {_sentence(str(exc))} {advice}"
+
+
+def _is_about_a_table(exc: Exception) -> bool:
+    """Return whether a table or a column is missing."""
+    cause = exc.__cause__  # psycopg's, or psycopg2's
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code in _MISSING or str(exc).startswith(("no such table", "no such column"))
+
+
+def _sentence(text: str) -> str:
+    said = text.strip()
+    return said if said.endswith((".", "?", "!")) else f"{said}."
 
 
 def _is_behind() -> bool:
