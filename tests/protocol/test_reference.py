@@ -231,3 +231,15 @@ def test_the_glossary_names_files_that_exist() -> None:
     assert len(paths) > 20
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_the_glossary_has_each_idea_once_and_says_where_it_lives() -> None:
+    ideas, _, _ = GLOSSARY.read_text(encoding="utf-8").partition(
+        "## Words that are not"
+    )
+    lines = [line for line in ideas.splitlines() if line.startswith("- ")]
+    assert [
+        line for line in lines if "`src/" not in line and "`protocol/" not in line
+    ] == []
+    names = [line.split("**")[1] for line in lines]
+    assert sorted(set(names)) == sorted(names)

@@ -1,4 +1,6 @@
-"""Hints between the processes of one chat: in memory, or through Redis.
+"""Hints within one chat: between loops in memory, between processes through Redis.
+
+Without Redis nothing goes from one process to another; there the log is compared.
 
 What is carried is a hint of what the log has, and may be lost at any time; who relies
 on it is told when to compare with the log. `RedisRelay`, in `headgate.relay.redis`,

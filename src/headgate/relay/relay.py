@@ -29,7 +29,7 @@ class Listener(Protocol):
 
 
 class Relay(Protocol):
-    """Carries hints between the processes of one chat.
+    """Carries hints between the event loops of one chat, in one process or in several.
 
     Used on the event loop on which it was made. What it carries may be lost at any
     time: whoever relies on it compares with the log when told `doubtful`.
