@@ -142,7 +142,6 @@ async def test_whoever_comes_in_meanwhile_is_told_to_come_again(
         await talk()
         engine = started_engine()
         assert isinstance(engine, Engine)
-        monkeypatch.setattr(engine.standing, "replaced", lambda _room_id: None)
         monkeypatch.setattr(engine._heads, "_replaced", lambda _room_id: None)
         monkeypatch.setattr(entrance, "_asked", counted)
         await in_thread(lose, room, 4)
