@@ -7,10 +7,16 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from django.core import checks
 from pytest_django import Settings
 
 from headgate.chat import limit_checks
-from headgate.chat.limit_checks import check_limits, check_shared, check_throttling
+from headgate.chat.limit_checks import (
+    check_limits,
+    check_raised_limits,
+    check_shared,
+    check_throttling,
+)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +123,53 @@ def test_nothing_limited_is_said_before_a_deployment(settings: Settings) -> None
 
     settings.HEADGATE = {}
     assert check_throttling() == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"send": "10/s"}, ["send allows 10/s, but send.all 1/s and command 2/s,"]),
+        ({"send": "2/s:20"}, ["send allows 2/s, but send.all 1/s,"]),
+        (
+            {"send": "10/s", "send.all": "10/s"},
+            [
+                "send allows 10/s, but command 2/s,",
+                "send.all allows 10/s, but command 2/s,",
+            ],
+        ),
+        ({"history": "5/s"}, ["history allows 5/s, but command 2/s,"]),
+    ],
+)
+def test_what_is_raised_and_held_down_elsewhere(
+    settings: Settings, limits: dict[str, str], said: list[str]
+) -> None:
+    settings.HEADGATE = {"LIMITS": limits}
+    found = check_raised_limits()
+
+    assert [each.id for each in found] == ["headgate.W010"] * len(said)
+    for each, words in zip(found, said, strict=True):
+        assert each.msg.startswith(words)
+        assert "in LIMITS as well" in (each.hint or "")
+    assert all(each in checks.run_checks() for each in found)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"LIMITS": {"send": "10/s", "send.all": "10/s", "command": "20/s"}},
+        {"LIMITS": {"send": "10/s", "send.all": "off", "command": "off"}},
+        {"LIMITS": {"send": "off"}},  # so that send.all alone rules
+        {"LIMITS": {"send.all": "10/min", "command": "30/min"}},  # lowered, and meant
+        {"LIMITS": {"send": "2/s"}, "DRY_RUN": ["send.all"]},
+        {"LIMITS": {"send": "10/s"}, "THROTTLING_ENABLED": False},
+        {"LIMITS": {"send": "10/s", "command": "fast"}},  # which is headgate.E004's
+        {"LIMITS": 5},
+    ],
+)
+def test_what_no_other_limit_holds_down(
+    settings: Settings, given: dict[str, Any]
+) -> None:
+    settings.HEADGATE = given
+
+    assert check_raised_limits() == []

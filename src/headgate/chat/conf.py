@@ -55,7 +55,7 @@ class Conf:
     OUTBOX_MAX_BYTES: int = 64 * 1024
     # Whether anything is limited.
     THROTTLING_ENABLED: bool = True
-    # Policies that are other than by default: {"send": "2/s:20", "typing": "off"}.
+    # Policies that are other than by default: {"send": "30/min:5", "typing": "off"}.
     LIMITS: dict[str, str] | None = None
     # Names of policies that count and report what they would refuse, and let it pass.
     DRY_RUN: list[str] | None = None

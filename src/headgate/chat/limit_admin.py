@@ -53,7 +53,8 @@ class _LimitForm(_Form):
         help_texts = {  # noqa: RUF012 - Django's idiom
             "rate": gettext_lazy(
                 "Such as 5/s, or 60/min:20 with a burst of 20, or off. "
-                "It rules before a room's own rate."
+                "It rules before a room's own rate. A message counts for send, for "
+                "send.all and for command: whoever is to send more needs all three."
             ),
             "note": gettext_lazy("Why, for whoever reads this later."),
         }

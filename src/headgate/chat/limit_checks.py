@@ -1,4 +1,4 @@
-"""System checks of what the settings say about limits: `headgate.E004` to `E007`."""
+"""System checks of what the settings say about limits: `headgate.E004` and others."""
 
 from __future__ import annotations
 
@@ -13,18 +13,33 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headgate.chat.conf import Conf, conf, mistakes
-from headgate.chat.policies import CAPS, ELSEWHERE, OFF, STANDARD, policy_mistake
+from headgate.chat.policies import (
+    CAPS,
+    ELSEWHERE,
+    OFF,
+    STANDARD,
+    PolicySet,
+    policy_mistake,
+)
 from headgate.limits.policy import Policy
 
 __all__ = [
     "LimitMistake",
     "check_limits",
+    "check_raised_limits",
     "check_shared",
     "check_throttling",
     "limit_mistakes",
 ]
 
 _SCHEMES = frozenset({"redis", "rediss", "unix"})
+# What else counts the same, and more than that.
+_WIDER = {
+    "send": ("send.all", "command"),
+    "send.all": ("command",),
+    "typing": ("command",),
+    "history": ("command",),
+}
 
 
 class LimitMistake(NamedTuple):
@@ -58,7 +73,7 @@ def limit_mistakes(given: Conf) -> list[LimitMistake]:
 
 
 def _policies(limits: Mapping[str, Any]) -> Iterator[LimitMistake]:
-    hint = 'Write HEADGATE = {"LIMITS": {"send": "2/s:20", "typing": "off"}}.'
+    hint = 'Write HEADGATE = {"LIMITS": {"send": "30/min:5", "typing": "off"}}.'
     for name, rate in limits.items():
         mistake = policy_mistake(name, rate)
         if mistake is not None:
@@ -116,6 +131,50 @@ def _redis(url: str | None) -> Iterator[LimitMistake]:
             "pip install 'headgate[redis]'",
             "headgate.E007",
         )
+
+
+@register()
+def check_raised_limits(**_: Any) -> list[CheckMessage]:
+    """Check that a limit that was raised is not held down by a wider one.
+
+    Only of what the project sets: a wider limit that it lowers is meant to rule.
+    """
+    if mistakes(getattr(settings, "HEADGATE", {})):
+        return []
+    given = conf()
+    if not given.THROTTLING_ENABLED or limit_mistakes(given):
+        return []
+    found: list[CheckMessage] = []
+    in_force = PolicySet(given)
+    for name in sorted(_WIDER.keys() & (given.LIMITS or {}).keys()):
+        policy = in_force.policy(name)
+        if policy is None:
+            continue
+        wider = [in_force.policy(each) for each in _WIDER[name]]
+        lower = [
+            each
+            for each in wider
+            if each is not None
+            and not each.dry_run
+            and each.interval_us > policy.interval_us
+        ]
+        if lower:
+            told = " and ".join(f"{each.name} {_per_second(each)}" for each in lower)
+            names = " and ".join(each.name for each in lower)
+            found.append(
+                checks.Warning(
+                    f"{name} allows {_per_second(policy)}, but {told}, which counts "
+                    "the same, so that much is refused all the same.",
+                    hint=f"Raise {names} in LIMITS as well, such as to {policy.rate}; "
+                    "command should allow more, as it counts all that a client does.",
+                    id="headgate.W010",
+                ),
+            )
+    return found
+
+
+def _per_second(policy: Policy) -> str:
+    return f"{policy.per_second:.3g}/s"
 
 
 @register()

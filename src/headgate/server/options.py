@@ -237,7 +237,7 @@ def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
         type=_limit,
         action="append",
         metavar="NAME=RATE|off",
-        help="a policy's rate, such as send=2/s:10 or typing=off",
+        help="a policy's rate, such as send=30/min:5 or typing=off",
     )
     add(
         "--trusted-proxies",
@@ -304,7 +304,8 @@ def _limit(text: str) -> tuple[str, str]:
     name, equals, rate = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no limit. Write NAME=RATE or NAME=off, such as send=2/s:10.",
+            f"{text!r} is no limit. Write NAME=RATE or NAME=off, such as "
+            "send=30/min:5.",
         )
     mistake = policy_mistake(name, rate)
     if mistake is not None:
