@@ -392,6 +392,9 @@ def test_they_are_found_in_each_app(tmp_path: Path) -> None:
         (("massage", {}), "no event 'massage' to be told of: message, edited"),
         (("connected", {"owed": True}), "is in no log"),
         (("connected", {"rooms": "order-*"}), "is about no room"),
+        (("message", {"rate": "4/s:1"}), "write owed=True as well"),
+        (("message", {"owed": True, "rate": "fast"}), "'fast' is no rate"),
+        (("message", {"owed": True, "rate": 4}), "'4' is no rate"),
     ],
 )
 def test_mistakes_are_told_at_once(given: tuple[str, Any], what: str) -> None:
@@ -432,6 +435,19 @@ def test_an_owed_handler_has_one_set_of_rooms() -> None:
     assert not handler.matches("c")
     with pytest.raises(ImproperlyConfigured, match="function of its own"):
         headgate.on("deleted", owed=True)(tell)
+
+
+@pytest.mark.usefixtures("none_owed")
+def test_an_owed_handler_has_one_rate() -> None:
+    def tell(event: RoomEvent) -> None: ...
+
+    headgate.on("message", owed=True, rate=" 4/s:1 ")(tell)
+    headgate.on("edited", owed=True)(tell)
+    headgate.on("deleted", owed=True, rate="4/s:1")(tell)
+    (handler,) = hooks.owed_handlers().values()
+    assert handler.rate == "4/s:1"
+    with pytest.raises(ImproperlyConfigured, match=r"at 4/s:1 already, and not at 9/s"):
+        headgate.on("membership", owed=True, rate="9/s")(tell)
 
 
 @pytest.mark.usefixtures("none_owed")

@@ -53,6 +53,7 @@ def said(text: str, **more: Any) -> RoomEvent:
         ({"when": "asked"}, "when='asked'"),
         ({"ordering": "rooms"}, 'ordering=\'rooms\': "room" or "none"'),
         ({"concurrency": 0}, "concurrency=0: from 1"),
+        ({"rate": "fast"}, "rate='fast': 'fast' is no rate"),
         ({"timeout_seconds": -1}, "timeout_seconds=-1: above 0"),
         ({"timeout_seconds": float("nan")}, "timeout_seconds=nan"),
         ({"cache": "key"}, "cache='key' is no function"),
@@ -111,15 +112,16 @@ async def test_a_bot_has_a_destination_and_it_follows_the_code(
     )
     assert (made.rooms, made.events) == (["help-*"], ["message"])
     assert (made.concurrency, made.ordering, made.max_attempts) == (2, "room", 3)
-    assert made.timeout_seconds == 120.0
+    assert (made.timeout_seconds, made.rate) == (120.0, "")
 
     more: dict[str, Any] = {"events": ("message", "edited"), "timeout_seconds": 5}
+    more["rate"] = "4/s:1"
     headgate.bot("helper", rooms=["a", "b"], concurrency=7, **more)(silent)
     registry._forget()
     await headgate.asend_message(room, headgate.bots.actor("helper"), "hi")
     now = await in_thread(Destination.objects.get)
     assert (now.rooms, now.events) == (["a", "b"], ["message", "edited"])
-    assert (now.concurrency, now.timeout_seconds) == (7, 5.0)
+    assert (now.concurrency, now.timeout_seconds, now.rate) == (7, 5.0, "4/s:1")
 
 
 async def test_a_bot_is_mentioned_by_its_name(handlers: Handlers) -> None:

@@ -279,6 +279,30 @@ async def test_code_that_is_gone_is_said_what_to_do(
     assert "replay" in outcome.error
 
 
+async def test_the_worker_keeps_to_the_rate_of_a_function(
+    handlers: Handlers, room: Room, ada: User
+) -> None:
+    called: asyncio.Queue[float] = asyncio.Queue()
+
+    async def book(event: RoomEvent) -> None:
+        called.put_nowait(time.monotonic())
+
+    headgate.on("message", owed=True, rate="10/s:1")(book)
+    for n in range(11):
+        await headgate.asend_message(room, ada, f"m{n}")
+    sender = HandlerSender()
+    worker = Worker({"handler": sender})
+    working = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(60):
+            times = [await called.get() for _ in range(11)]
+    finally:
+        worker.stop()
+        await working
+        await sender.close()
+    assert times[-1] - times[0] > 0.9
+
+
 async def test_the_worker_calls_what_is_owed(
     handlers: Handlers, room: Room, ada: User
 ) -> None:

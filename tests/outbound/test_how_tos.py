@@ -20,6 +20,7 @@ from headgate.chat.engine import Engine
 from headgate.chat.models import Event, Member, Room
 from headgate.client import Client
 from headgate.outbound.bots import bot_named
+from headgate.outbound.models import Destination
 from headgate.protocol.pushes import Message, Presence
 from headgate.testing.limits_clock import LimitsClock
 from tests.chat.talker import in_thread
@@ -254,10 +255,19 @@ async def test_owed_hooks(
     monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
     ledger = hooking.module("shop.ledger", "")
     ledger.__dict__["book"] = lambda *args: booked.append(args)
-    (code,) = hooking.blocks("owed=True")
+    code, paced = hooking.blocks("owed=True")
     hooking.module("shop.headgate_hooks", code)
     room = await a_room("order-7")
     await headgate.asend_message(room, ada, "Where is it?")
     name = "function:shop.headgate_hooks.keep"
     assert [each.result for each in await handlers.work(name)] == ["delivered"]
     assert booked == [("order-7", 1, "Where is it?")]
+
+    crm = hooking.module("shop.crm", "")
+    crm.__dict__["tell"] = lambda *args: booked.append(args)
+    hooking.module("shop.headgate_hooks", paced)
+    await headgate.asend_message(room, ada, "Hello?")
+    name = "function-shop-headgate_hooks-tell_crm"
+    assert f"`{name}`" in hooking.text
+    found = await in_thread(lambda: Destination.objects.get(name=name))
+    assert found.rate == "4/s:1"

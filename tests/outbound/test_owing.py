@@ -384,7 +384,6 @@ def test_a_declared_destination_is_made_and_followed(room: Room) -> None:
         events=["message", "edited"],
         rooms=["*"],
         concurrency=5,
-        rate="9/s",
     )
     write(room, "two")
     row.refresh_from_db()
@@ -431,6 +430,23 @@ def test_an_owed_handler_has_a_destination(
     )
     assert [d.seq for d in owed()] == [1]
     assert hooks.owed_handlers()[key].function.call is remember
+
+
+def test_a_rate_follows_the_code_where_it_says_one(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_owed", {})
+
+    def remember(event: object) -> None: ...
+
+    rates = [(None, ""), ("4/s:1", "4/s:1"), ("8/s", "8/s"), (None, "8/s")]
+    for given, expected in rates:
+        monkeypatch.setattr(hooks, "_owed", {})
+        hooks.on("message", owed=True, rate=given)(remember)
+        monkeypatch.setattr(registry, "_followed", set())  # as in a new process
+        registry._forget()
+        write(room, "one")
+        assert Destination.objects.get().rate == expected
 
 
 class InTestCase(TestCase):

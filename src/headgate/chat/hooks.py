@@ -23,6 +23,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from headgate.chat.project_functions import ProjectFunction, project_function
+from headgate.limits.policy import Policy
 from headgate.protocol.pushes import Author, Deleted, Edited, LogEvent, Message
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "is_anybody_told",
     "on",
     "owed_handlers",
+    "rate_of_calls",
     "room_event",
 ]
 
@@ -95,7 +97,8 @@ class RoomEvent:
 class Handler:
     """A function of the project, and what it wants to be told.
 
-    `events` and `rooms` are of those that are owed: names, and patterns of slugs.
+    `events`, `rooms` and `rate` are of those that are owed: names, patterns of slugs,
+    and how often it may be called; an empty rate is none.
     """
 
     function: ProjectFunction
@@ -103,6 +106,7 @@ class Handler:
     matches: Callable[[str], object]
     events: tuple[str, ...] = ()
     rooms: tuple[str, ...] = ()
+    rate: str = ""
 
 
 _handlers: dict[str, list[Handler]] = {}
@@ -114,6 +118,7 @@ def on(
     *,
     rooms: str | Iterable[str] = "*",
     owed: bool = False,
+    rate: str | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that has a function called after each event.
 
@@ -127,10 +132,13 @@ def on(
         owed: Whether each call is kept in the database, in the event's transaction,
             and retried until the function returns without an exception. The worker of
             `headgate.outbound` calls it, at least once for each event.
+        rate: How often it may be called, with `owed`: `4/s:1`, or `60/min:20` with a
+            burst of 20. For all events of the function, in all processes together.
 
     Raises:
         ImproperlyConfigured: There is no such event; or `owed` is asked for what is
-            about no room, without `headgate.outbound`, or again for other rooms.
+            about no room, without `headgate.outbound`, or again for other rooms or
+            with another rate; or `rate` is none, or given without `owed`.
     """
     known = (*_ROOM_EVENTS, *_CONNECTION_EVENTS)
     if event not in known:
@@ -139,6 +147,12 @@ def on(
         )
     if owed:
         _check_owed(event)
+    elif rate is not None:
+        raise ImproperlyConfigured(
+            f"rate={rate!r} is for calls that are owed, since those can wait for their "
+            "turn: write owed=True as well, or leave it out.",
+        )
+    paced = "" if rate is None else rate_of_calls(rate)
     patterns = [rooms] if isinstance(rooms, str) else list(rooms)
     if event in _CONNECTION_EVENTS and patterns != ["*"]:
         raise ImproperlyConfigured(f"{event!r} is about no room: leave out `rooms`.")
@@ -148,13 +162,27 @@ def on(
         name = getattr(function, "__qualname__", repr(function))
         name = f"{getattr(function, '__module__', '')}.{name}"
         if owed:
-            _owe(f"function:{name}", function, event, tuple(patterns))
+            _owe(f"function:{name}", function, event, tuple(patterns), paced)
         else:
             handler = Handler(project_function(function), name, matches)
             _handlers.setdefault(event, []).append(handler)
         return function
 
     return decorate
+
+
+def rate_of_calls(rate: Any) -> str:
+    """Return how often a function may be called, as it is kept.
+
+    Raises:
+        ImproperlyConfigured: It is no rate.
+    """
+    text = rate.strip() if isinstance(rate, str) else repr(rate)
+    try:
+        Policy("external", text)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"rate={rate!r}: {exc}") from None
+    return text
 
 
 def _check_owed(event: str) -> None:
@@ -171,7 +199,11 @@ def _check_owed(event: str) -> None:
 
 
 def _owe(
-    key: str, function: Callable[..., Any], event: str, rooms: tuple[str, ...]
+    key: str,
+    function: Callable[..., Any],
+    event: str,
+    rooms: tuple[str, ...],
+    rate: str,
 ) -> None:
     first = _owed.get(key)
     if first is not None and first.rooms != rooms:
@@ -179,11 +211,17 @@ def _owe(
             f"{key!r} is owed the events of {', '.join(first.rooms)} already. Write a "
             "function of its own for other rooms.",
         )
+    if first is not None and rate and first.rate not in {"", rate}:
+        raise ImproperlyConfigured(
+            f"{key!r} is called at {first.rate} already, and not at {rate}. All its "
+            "calls have one rate: write it once.",
+        )
     events = dict.fromkeys((*(first.events if first else ()), event))
     matches = re.compile("|".join(map(fnmatch.translate, rooms)) or r"(?!)").match
     name = key.removeprefix("function:")
     known = project_function(function)
-    _owed[key] = Handler(known, name, matches, tuple(events), rooms)
+    rate = rate or (first.rate if first else "")
+    _owed[key] = Handler(known, name, matches, tuple(events), rooms, rate)
 
 
 def owed_handlers() -> dict[str, Handler]:

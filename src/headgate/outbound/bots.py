@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 
-from headgate.chat.hooks import RoomEvent, room_event
+from headgate.chat.hooks import RoomEvent, rate_of_calls, room_event
 from headgate.chat.people import Actor
 from headgate.outbound.answers_cache import AnswersCache
 from headgate.outbound.bot_tokens import bot_actor
@@ -75,6 +75,7 @@ def bot(
     when: When = None,
     title: str = "",
     history: int = 20,
+    rate: str | None = None,
     ordering: Literal["room", "none"] = "room",
     concurrency: int = 4,
     timeout_seconds: float = 120.0,
@@ -98,6 +99,8 @@ def bot(
             `data["mentions"]`. Or a quick function of the event. None: always.
         title: The name that people see.
         history: How many messages before it the bot is given, up to 200.
+        rate: How often it may be called in all, such as `4/s:1`. None: as the admin
+            says, which is as fast as it answers unless somebody has set a rate there.
         ordering: `"room"`: in each room one call after the other.
         concurrency: How many calls may run at once, in all processes together.
         timeout_seconds: Of one call; it is cancelled then, and tried again.
@@ -136,6 +139,7 @@ def bot(
     if mistake is not None:
         raise ImproperlyConfigured(f"rooms={rooms!r}: {mistake}")
     shown = Actor(f"b:{name}", title or name)
+    paced = {} if rate is None else {"rate": rate_of_calls(rate)}
     budgets = Budgets(name, limits or {})
     answers = AnswersCache(name, cache, cache_seconds, cache_name) if cache else None
 
@@ -161,6 +165,7 @@ def bot(
             concurrency=concurrency,
             timeout_seconds=timeout_seconds,
             max_attempts=MAX_ATTEMPTS,
+            **paced,
         )
         return function
 

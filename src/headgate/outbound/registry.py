@@ -33,7 +33,7 @@ logger = logging.getLogger("headgate.outbound")
 
 KNOWN_SECONDS = 1.0
 # What a changed declaration changes; the rest is what an administrator made of it.
-_FOLLOWED = ("events", "rooms", "concurrency", "timeout_seconds")
+_FOLLOWED = ("events", "rooms", "rate", "concurrency", "timeout_seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,8 @@ def declare(
     """Have a destination for a function of the project, made where it is missing.
 
     A later declaration of the same handler takes the place of the first. Of a row that
-    is there, events, rooms, `concurrency` and `timeout_seconds` follow the declaration;
-    what an administrator has set otherwise stays.
+    is there, events and rooms follow the declaration, and where they are given `rate`,
+    `concurrency` and `timeout_seconds`; what an administrator has set otherwise stays.
 
     Args:
         handler: `bot:helper`, `function:dotted.name`, `absent:push`.
@@ -119,7 +119,7 @@ def declared() -> dict[str, Declared]:
             name=_slug(name),
             events=handler.events,
             rooms=handler.rooms,
-            fields={},
+            fields={"rate": handler.rate} if handler.rate else {},
         )
         for name, handler in owed_handlers().items()
     }

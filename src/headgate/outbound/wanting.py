@@ -90,6 +90,7 @@ class Row(NamedTuple):
     useful_seconds: float | None
     events: str
     rooms: str
+    rate: str
     concurrency: int
     timeout_seconds: float
 
