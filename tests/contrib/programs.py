@@ -25,11 +25,15 @@ STOP_SECONDS = 30.0
 
 
 def commands_of(page: str) -> list[str]:
-    """Return the lines of a page's blocks of shell, in their order."""
+    """Return the lines of a page's blocks of shell, in their order.
+
+    Without those that install, as all is installed where tests run.
+    """
     text = (ROOT / "docs/how-to" / f"{page}.md").read_text(encoding="utf-8")
     blocks = text.split("```sh\n")[1:]
     lines = [line for block in blocks for line in block.partition("```")[0].split("\n")]
-    return [line for line in lines if line and not line.startswith("#")]
+    left_out = ("#", "pip install ")
+    return [line for line in lines if line and not line.startswith(left_out)]
 
 
 def run(command: str, folder: Path) -> str:
