@@ -54,7 +54,10 @@ class Direct:
                     return message
                 self.taken.append(text)
 
-        extensions = {**scope["extensions"], DIRECT_TEXTS: listeners.append}
+        def listen(_receive: Any, listener: Callable[[str], bool]) -> None:
+            listeners.append(listener)
+
+        extensions = {**scope["extensions"], DIRECT_TEXTS: listen}
         await application()({**scope, "extensions": extensions}, offered, send)
 
 

@@ -92,7 +92,7 @@ class Wire:
         await self.accept.wait()
         await send({"type": "websocket.accept"})
         if self._sink:
-            scope["extensions"][READY_FRAMES]()
+            scope["extensions"][READY_FRAMES](send)
         self.extensions = scope["extensions"]
         while not self.got or self.got[-1]["type"] != "websocket.disconnect":
             await self.receives.wait()

@@ -148,6 +148,32 @@ def test_frames_go_out_ready_made(
     assert "headgate.ready_frames" in server.stdout
 
 
+def test_a_throttle_around_the_chat_counts_every_message(
+    project: SmallProject, serve_project: ServeProject
+) -> None:
+    project.add("mysite/settings.py", "\nHEADGATE = {'GUESTS': True}\n")
+    project.add(
+        "mysite/asgi.py",
+        "\nfrom headgate.contrib.asgi import ThrottleMiddleware\n\n"
+        "application = ThrottleMiddleware(application, '3/day', key='address')\n",
+    )
+    make_room(project)
+    server = serve_project(project, BY_APP)
+    url = f"{server.ws_url}/ws/chat/orders/"
+    with connect(url) as one, suppress(ConnectionClosed):
+        for number in range(8):
+            one.send(json.dumps({"message": str(number)}))
+        while True:
+            one.recv(timeout=30)
+    assert (one.close_code, one.close_reason) == (4000, "Rate limit exceeded.")
+    assert server.stop() == 0
+    found = project.shell(
+        "from headgate.chat.models import Message\n"
+        "found = list(Message.objects.order_by('seq').values_list('text', flat=True))"
+    )
+    assert found == ["0", "1", "2"]
+
+
 def test_demo_rooms_are_made_where_they_are_wanted(
     project: SmallProject, serve_project: ServeProject
 ) -> None:

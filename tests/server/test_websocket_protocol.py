@@ -95,7 +95,7 @@ async def outcome(
         await receive()
         await send({"type": "websocket.accept"})
         if takes is not None:
-            scope["extensions"][DIRECT_TEXTS](heard)
+            scope["extensions"][DIRECT_TEXTS](receive, heard)
         accepted.set()
         while not ended.is_set():
             message = await receive()
@@ -265,7 +265,7 @@ async def test_reading_is_paused_only_for_what_is_not_taken() -> None:
         await receive()
         await send({"type": "websocket.accept"})
         scope["extensions"][DIRECT_TEXTS](
-            lambda text: heard.append(text) is None and text != "no"
+            receive, lambda text: heard.append(text) is None and text != "no"
         )
         while (await receive())["type"] != "websocket.disconnect":
             pass
@@ -327,7 +327,9 @@ async def test_one_who_sends_many_at_once_is_read_in_turns() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        scope["extensions"][DIRECT_TEXTS](lambda text: heard.append(text) is None)
+        scope["extensions"][DIRECT_TEXTS](
+            receive, lambda text: heard.append(text) is None
+        )
         while (await receive())["type"] != "websocket.disconnect":
             pass
 

@@ -236,15 +236,15 @@ class _Client:
         """Hear what needs no waiting without this task, where the server offers that.
 
         The server takes a function `(text) -> bool`, which it calls only while this
-        task waits in `receive`, so that commands keep their order. What is not
-        taken, for whatever reason, comes by `receive`. The scope is let go of: it was
-        for beginning, and connections last.
+        task waits in `receive`, so that commands keep their order; and never where
+        that `receive` is somebody else's. What is not taken, for whatever reason, comes
+        by `receive`. The scope is let go of: it was for beginning, connections last.
         """
         listen = self.scope.get("extensions", {}).get(DIRECT_TEXTS)
         self.scope = _BEGUN
         if listen is not None:
             self.hearing = conversation
-            listen(self._hear_now)
+            listen(self.receive, self._hear_now)
 
     def _hear_now(self, text: str) -> bool:
         visitor, hearing = self.visitor, self.hearing

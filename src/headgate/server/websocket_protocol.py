@@ -8,11 +8,12 @@ consumer waits for it: so most cost no change of task. Pings and pongs are answe
 here, too. All else goes to the parser of uvicorn's own protocol, frame by frame, which
 keeps every rule of RFC 6455.
 
-Out: the consumer finds a maker of `ReadyFrameSink` in `scope["extensions"]`. On
-other servers neither is there, and ASGI `receive` and `send` are used. What a client
-does not read is bounded: past the transport's high-water mark nothing is written, a
-client that has pings to be answered then is not read until it reads, and of several
-pings only the newest is answered.
+Out: the consumer finds a maker of `ReadyFrameSink` in `scope["extensions"]`. On other
+servers neither is there, and ASGI `receive` and `send` are used; so they are where
+middleware has its own in their place, which is to see every message. What a client does
+not read is bounded: past the transport's high-water mark nothing is written, a client
+that has pings to be answered then is not read until it reads, and of several pings only
+the newest is answered.
 """
 
 from __future__ import annotations
@@ -263,8 +264,16 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
             self._settle()
         return message
 
-    def _listen(self, listener: Callable[[str], bool]) -> None:
-        self._listener = listener
+    def _listen(self, receive: Any, listener: Callable[[str], bool]) -> None:
+        """Offer texts to a listener, if nobody else reads before it.
+
+        Args:
+            receive: What the consumer was given. Where it is not our own, middleware
+                is to see each message, and all go by way of it.
+            listener: It returns whether it has taken a text.
+        """
+        if receive == self.receive:
+            self._listener = listener
 
     # --- control frames ---
 
@@ -367,7 +376,13 @@ class ChatWebSocketProtocol(WebSocketsSansIOProtocol):
                     self.close_timeout, self.transport.abort
                 )
 
-    def _make_sink(self) -> ReadyFrameSink:
+    def _make_sink(self, send: Any) -> ReadyFrameSink | None:
+        """Return the fast way out in the place of `send`, if that is our own.
+
+        None where middleware has put its own before it, which is to see what goes out.
+        """
+        if send != self.send:
+            return None
         self._sink = ReadyFrameSink(self)
         return self._sink
 
