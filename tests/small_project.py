@@ -68,6 +68,8 @@ LOGIN_URL = "headgate_web:sign-in"
 HEADGATE = {"GUESTS": True, "THROTTLING_ENABLED": False}
 FILE = Path(__file__).parents[1] / "db.sqlite3"
 DATABASES = {"default": dj_database_url.parse("DATABASE_URL" or f"sqlite:///{FILE}")}
+OPTIONS = {} if "DATABASE_URL" else {"transaction_mode": "IMMEDIATE"}
+DATABASES["default"].setdefault("OPTIONS", {}).update(OPTIONS)
 """
 
 _FILES = {

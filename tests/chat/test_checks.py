@@ -18,6 +18,7 @@ from headgate.chat.checks import (
     check_servers,
     check_settings,
     check_time_zones,
+    check_transaction_mode,
 )
 from tests.chat.test_asgi_server import install
 
@@ -72,6 +73,36 @@ def test_a_sqlite_that_does_not_wait_for_the_disk_is_warned_of() -> None:
     if connection.vendor == "sqlite":
         assert [(f.id, f.level) for f in found] == [("headgate.W001", checks.WARNING)]
         assert "init_command" in (found[0].hint or "")
+    else:
+        assert found == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"),
+    [
+        (None, True),
+        ("deferred", True),
+        ("IMMEDIATE", False),
+        ("immediate", False),
+        ("EXCLUSIVE", False),
+    ],
+)
+def test_a_sqlite_whose_transactions_cannot_go_on_to_write_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str | None,
+    warned: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    options = connection.settings_dict["OPTIONS"] | {"transaction_mode": mode}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+
+    found = check_transaction_mode()
+
+    if connection.vendor == "sqlite" and warned:
+        assert [(f.id, f.level) for f in found] == [("headgate.W011", checks.WARNING)]
+        assert '"IMMEDIATE" to the "OPTIONS" of DATABASES["default"]' in (
+            found[0].hint or ""
+        )
+        assert found[0] in checks.run_checks()
     else:
         assert found == []
 

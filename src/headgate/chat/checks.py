@@ -24,6 +24,7 @@ __all__ = [
     "check_servers",
     "check_settings",
     "check_time_zones",
+    "check_transaction_mode",
 ]
 
 
@@ -98,6 +99,31 @@ def _synchronous(connection: Any) -> int:
 
 
 _FULL = 2  # the value of PRAGMA synchronous that fsyncs each commit in WAL mode
+
+
+@register()
+def check_transaction_mode(**_: Any) -> list[CheckMessage]:
+    """Check that a transaction on the chat's SQLite can write after it has read.
+
+    Whoever sends in a transaction of their own has read before. The settings tell, so
+    this needs no database, and runs with every command.
+    """
+    alias = router.db_for_write(Event)
+    database = connections[alias]
+    mode = database.settings_dict["OPTIONS"].get("transaction_mode") or _DEFERRED
+    if database.vendor != "sqlite" or mode.upper() != _DEFERRED:
+        return []
+    what = (
+        "A transaction on this SQLite that began by reading fails with "
+        "`database is locked` where it writes while somebody else does."
+    )
+    hint = (
+        f'Add "transaction_mode": "IMMEDIATE" to the "OPTIONS" of DATABASES["{alias}"].'
+    )
+    return [checks.Warning(what, hint=hint, id="headgate.W011")]
+
+
+_DEFERRED = "DEFERRED"  # SQLite's own default: whether it will write shows later
 
 # Id and fault of each server of which an older version will not do.
 _FAULTS = {
