@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import pytest
+from channels.routing import ProtocolTypeRouter
 from channels.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
@@ -48,9 +49,9 @@ def handshake(path: str, root_path: str = "") -> dict[str, Any]:
     }
 
 
-async def answer(scope: dict[str, Any]) -> dict[str, Any]:
+async def answer(scope: dict[str, Any], beside: Any = None) -> dict[str, Any]:
     """Return what a handshake is answered with, and leave."""
-    application = with_chat(get_asgi_application())
+    application = with_chat(beside or get_asgi_application())
     talk = ApplicationCommunicator(application, scope)
     await talk.send_input({"type": "websocket.connect"})
     found: dict[str, Any] = await talk.receive_output(5)
@@ -100,10 +101,11 @@ async def test_another_path_is_refused(
     assert found["type"] == "websocket.close"
 
 
-async def refusal(scope: dict[str, Any]) -> tuple[int, bytes]:
+async def refusal(scope: dict[str, Any], beside: Any = None) -> tuple[int, bytes]:
     """Return the status and the text that a server which can is given."""
     scope["extensions"] = {RESPONSE: {}}
-    talk = ApplicationCommunicator(with_chat(get_asgi_application()), scope)
+    application = with_chat(beside or get_asgi_application())
+    talk = ApplicationCommunicator(application, scope)
     await talk.send_input({"type": "websocket.connect"})
     start, body = await talk.receive_output(5), await talk.receive_output(5)
     await talk.wait(5)
@@ -153,6 +155,72 @@ async def test_a_path_without_a_socket_is_in_the_log_once(
     assert "secret-word" not in caplog.text
 
 
+class Beside:
+    """An application of a project, with WebSockets and a lifespan of its own.
+
+    Args:
+        steps: How many messages of the lifespan it answers, before it raises.
+    """
+
+    def __init__(self, steps: int = 2) -> None:
+        self.steps = steps
+        self.saw: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve anything."""
+        self.saw.append(scope.get("path", ""))
+        if scope["type"] != "lifespan":
+            await receive()
+            await send({"type": f"{scope['type']}.close", "code": 4321})
+            return
+        for _ in range(self.steps):
+            message = await receive()
+            engine = "open" if started_engine() else "closed"
+            self.saw.append(f"{message['type']}, {engine}")
+            await send({"type": f"{message['type']}.complete"})
+        if self.steps < 2:
+            raise ValueError("no lifespan")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["/ws/notifications/", "/", "/ws/chat-admin/", "/sub/ws/", "/sub/ws/chats/"],
+)
+@pytest.mark.parametrize("routed", [True, False])
+async def test_another_socket_is_the_projects_own(
+    settings: Settings,
+    chat: Engine,
+    asked: str,
+    routed: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    settings.ROOT_URLCONF = urlconf("sub/")
+    beside = Beside()
+    router = ProtocolTypeRouter({"websocket": beside})
+    found = await answer(handshake(asked), router if routed else beside)
+    assert found == {"type": "websocket.close", "code": 4321}
+    assert beside.saw == [asked]
+
+
+@pytest.mark.parametrize(
+    "asked", ["/sub/ws/chat", "/sub/ws/chat/a/b/", "/sub/ws/chat/lobby"]
+)
+async def test_a_path_below_the_chats_is_refused_beside_a_projects_own_sockets(
+    settings: Settings, chat: Engine, asked: str
+) -> None:
+    settings.ROOT_URLCONF = urlconf("sub/")
+    beside = Beside()
+    status, text = await refusal(handshake(asked), beside)
+    assert (status, beside.saw) == (404, [])
+    assert b" /sub/ws/chat/<room>/, " in text
+
+
+async def test_a_router_without_sockets_is_asked_for_none(chat: Engine) -> None:
+    router = ProtocolTypeRouter({"http": get_asgi_application()})
+    status, text = await refusal(handshake("/ws/notifications/"), router)
+    assert status == 404
+    assert b" /ws/chat/<room>/, " in text
+
+
 async def test_a_path_of_the_chat_is_not_in_the_log(
     chat: Engine, room: Room, caplog: pytest.LogCaptureFixture, settings: Settings
 ) -> None:
@@ -181,6 +249,48 @@ async def test_the_engine_ends_with_the_server(chat: Engine) -> None:
     await talk.wait(5)
     assert django_settings.ROOT_URLCONF
     assert started_engine() is None
+
+
+async def lived(beside: Any) -> list[str]:
+    """Return what a server is told at its start and its stop."""
+    talk = ApplicationCommunicator(with_chat(beside), {"type": "lifespan"})
+    told = []
+    for step in ("startup", "shutdown"):
+        await talk.send_input({"type": f"lifespan.{step}"})
+        told.append((await talk.receive_output(5))["type"])
+    await talk.wait(5)
+    return told
+
+
+BOTH = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_the_project_follows_the_lifespan_and_the_chat_ends_first(
+    chat: Engine,
+) -> None:
+    beside = Beside()
+    assert await lived(beside) == BOTH
+    assert beside.saw == ["", "lifespan.startup, open", "lifespan.shutdown, closed"]
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_a_lifespan_that_the_project_leaves_open_is_answered(
+    chat: Engine, caplog: pytest.LogCaptureFixture, steps: int
+) -> None:
+    assert await lived(Beside(steps)) == BOTH
+    assert started_engine() is None
+    assert ("lifespan_failed" in caplog.text) is (steps == 1)
+
+
+async def test_a_start_that_the_project_fails_is_the_last_word(chat: Engine) -> None:
+    async def beside(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no disk"})
+
+    talk = ApplicationCommunicator(with_chat(beside), {"type": "lifespan"})
+    await talk.send_input({"type": "lifespan.startup"})
+    assert (await talk.receive_output(5))["message"] == "no disk"
+    await talk.wait(5)
 
 
 async def test_the_socket_follows_urls_that_change(

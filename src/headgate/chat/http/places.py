@@ -23,6 +23,7 @@ from django.urls import (
 __all__ = [
     "SOCKET",
     "STREAM",
+    "below_socket",
     "path_in_project",
     "place",
     "room_in",
@@ -97,6 +98,11 @@ def room_in(path: str) -> str | None:
     if not room:
         return ""
     return room[:-1] if room.endswith("/") and room.count("/") == 1 else None
+
+
+def below_socket(path: str) -> bool:
+    """Return whether a path is meant for the chat's WebSocket, if not quite right."""
+    return f"{path}/".startswith(_socket_place())
 
 
 def socket_url(request: HttpRequest) -> str:
