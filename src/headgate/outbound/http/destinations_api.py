@@ -16,6 +16,7 @@ from headgate.chat.http.openapi import also_describe, described
 from headgate.chat.http.problems import Refusal
 from headgate.chat.people import Actor
 from headgate.outbound.http import deliveries, destinations, examples, schemas
+from headgate.outbound.http.refusals import FORBIDDEN, UNSAFE
 from headgate.outbound.http.wanted import wanted
 from headgate.outbound.models import Delivery
 from headgate.protocol.codec import error
@@ -35,8 +36,6 @@ __all__ = [
     "show_destination",
 ]
 
-FORBIDDEN = (Code.FORBIDDEN, Code.BANNED, Code.NOT_FOUND)
-UNSAFE = (Code.CSRF_FAILED, Code.TOO_LARGE, Code.BINARY)
 NameInPath = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": schemas.NAME_PATTERN})
 ]

@@ -16,7 +16,7 @@ from headgate.chat.http.door import admitted, answer
 from headgate.chat.http.openapi import also_describe, described
 from headgate.chat.http.problems import Refusal
 from headgate.outbound.http import examples, hooks, schemas
-from headgate.outbound.http.destinations_api import FORBIDDEN, UNSAFE
+from headgate.outbound.http.refusals import FORBIDDEN, UNSAFE
 from headgate.outbound.http.wanted import wanted
 from headgate.protocol.codec import error
 from headgate.protocol.codes import Code
