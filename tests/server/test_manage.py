@@ -39,8 +39,8 @@ def without_server(project: SmallProject) -> SmallProject:
     settings = (project.folder / "mysite/settings.py").read_text()
     own = settings.replace("import dj_database_url\n", "").splitlines()
     kept = [line for line in own if not line.startswith("DATABASES")]
-    database = "{'ENGINE': 'django.db.backends.sqlite3', 'NAME': FILE}"
-    kept.append(f"DATABASES = {{'default': {database}}}")
+    database = "'ENGINE': 'django.db.backends.sqlite3', 'NAME': FILE"
+    kept.append(f"DATABASES = {{'default': {{{database}, 'OPTIONS': OPTIONS}}}}")
     project.write("mysite/settings.py", "\n".join(kept))
     manage = (project.folder / "manage.py").read_text()
     project.write("manage.py", WITHOUT_SERVER + manage)
