@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -44,6 +45,48 @@ def test_what_is_published(npm: Npm) -> None:
     npm("run", "build", "--", "--check")
     npm("run", "size")
     npm("run", "pack:check")
+
+
+RENDER = """
+import { createElement } from "react";
+import { renderToString } from "react-dom/server";
+import { createClient } from "headgate";
+import { HeadgateProvider, useConnection, useRoom } from "headgate/react";
+
+const client = createClient({ bootstrap: "http://127.0.0.1/api/v1/connect" });
+function Room() {
+  const { timeline } = useRoom("general");
+  return createElement("p", null, useConnection().status, timeline.messages.length);
+}
+const page = createElement(HeadgateProvider, { client }, createElement(Room));
+const html = renderToString(page);
+if (!html.startsWith("<p>idle")) throw new Error(html);
+"""
+
+
+@pytest.mark.parametrize("page", ["docs/how-to/react.md", "client/README.md"])
+def test_it_renders_with_the_react_of_who_installs_it(
+    npm: Npm, tmp_path: Path, page: str
+) -> None:
+    """Installed as the page says: with two Reacts no hook works."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (command,) = re.findall(
+        r"^npm (install .*path/to/headgate/client)$", text, re.MULTILINE
+    )
+    project = tmp_path / "project"
+    project.mkdir()
+    named = {"private": True, "type": "module", "scripts": {"render": "node page.mjs"}}
+    (project / "package.json").write_text(json.dumps(named), encoding="utf-8")
+    (project / "page.mjs").write_text(RENDER, encoding="utf-8")
+    there = ("--prefix", str(project), "--offline", "--no-audit", "--no-fund")
+    modules = CLIENT / "node_modules"
+    react = [str(modules / name) for name in ("react", "react-dom", "scheduler")]
+    npm("pack", "--ignore-scripts", "--pack-destination", str(tmp_path), *react)
+    npm(*there, "install", *map(str, tmp_path.glob("*.tgz")))  # not as links
+
+    npm("run", "build", "--", "--check")
+    npm(*there, *command.replace("path/to/headgate/client", str(CLIENT)).split())
+    npm(*there, "run", "render")
 
 
 def test_the_script_names_no_map() -> None:
