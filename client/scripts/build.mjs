@@ -11,7 +11,7 @@ import { minify } from "terser";
 const CLIENT = path.resolve(import.meta.dirname, "..");
 const DIST = path.join(CLIENT, "dist");
 const BUNDLE = path.resolve(CLIENT, "../src/headgate/web/static/headgate_web");
-const COMMITTED = { "chat.js": "element.js", "chat.css": "style.css" };
+const COMMITTED = { "chat.js": "element.js", "chat.css": "style.css", "client.js": "index.js" };
 
 const { version, license } = JSON.parse(await readFile(path.join(CLIENT, "package.json")));
 const notice = `headgate ${version}, ${license}; built from client/src by \`npm run build\``;
@@ -88,7 +88,9 @@ function writeDeclarations() {
 async function bundle({ check }) {
   await mkdir(BUNDLE, { recursive: true });
   for (const [name, source] of Object.entries(COMMITTED)) {
-    const made = await readFile(path.join(DIST, source));
+    const built = await readFile(path.join(DIST, source), "utf8");
+    // The map is not there, and Django's hashing static storages would look for it.
+    const made = Buffer.from(built.replace(/^\/\/# sourceMappingURL=.*\n/m, ""));
     const file = path.join(BUNDLE, name);
     if (!check) {
       await writeFile(file, made);

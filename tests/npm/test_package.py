@@ -92,7 +92,7 @@ def test_it_renders_with_the_react_of_who_installs_it(
 def test_the_script_names_no_map() -> None:
     """Django's hashing storages would look for it, and fail."""
     bundle = ROOT / "src/headgate/web/static/headgate_web"
-    for name in "chat.js", "chat.css":
+    for name in "chat.js", "chat.css", "client.js":
         assert "sourceMappingURL" not in (bundle / name).read_text(encoding="utf-8")
 
 

@@ -89,7 +89,7 @@ def get(url: str) -> bytes:
 
 
 def test_what_is_in_it(wheel: Path) -> None:
-    for name in "chat.js", "chat.css":
+    for name in "chat.js", "chat.css", "client.js":
         assert content_of(wheel, name) == (ROOT / "src" / STATIC / name).read_bytes()
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
