@@ -386,8 +386,11 @@ async def test_a_turn_ends_by_time_as_well(monkeypatch: pytest.MonkeyPatch) -> N
     await wire.end()
 
 
-async def test_a_connection_that_fills_its_turns_rests_between_them() -> None:
+async def test_a_connection_that_fills_its_turns_rests_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A burst does not: only who goes on does."""
+    monkeypatch.setattr(websocket_protocol, "_clock", lambda: 0.0)  # no turn is slow
     wire = await Wire().opened()
     heard: list[str] = []
     wire.protocol._listener = lambda text: heard.append(text) is None

@@ -310,8 +310,11 @@ async def test_too_large_a_text_closes_with_1009() -> None:
     assert (1009).to_bytes(2, "big") in written
 
 
-async def test_one_who_sends_many_at_once_is_read_in_turns() -> None:
+async def test_one_who_sends_many_at_once_is_read_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Others get their turn meanwhile, and no more than one read is kept."""
+    monkeypatch.setattr(websocket_protocol, "_clock", lambda: 0.0)  # no turn is slow
     heard: list[str] = []
     calls: list[str] = []
 
