@@ -328,7 +328,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _origin(report: Report) -> list[str]:
     """Return how a report came about: the command, the machine, what was left out."""
-    lines = ["", f"`{report['command']}`: {report['machine']}."]
+    # Reports of before they said it have no command.
+    command = f"`{report['command']}`: " if "command" in report else ""
+    lines = ["", f"{command}{report['machine']}."]
     left_out = report.get("left_out", {})
     if left_out:
         lines += ["", "Left out:", ""]
