@@ -6,15 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
 
 from headgate.chat import entrance
-from headgate.chat.append import append
 from headgate.chat.engine import Engine, started_engine
-from headgate.chat.entries import Draft
 from headgate.chat.epochs import begin_epochs, current_epoch
 from headgate.chat.models import Event, Room
-from headgate.chat.people import SYSTEM
 from headgate.protocol.codes import Close
 from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     Talker,
@@ -23,20 +19,13 @@ from tests.chat.talker import (  # noqa: F401 - fixtures are found by name
     in_thread,
     seqs,
 )
-from tests.steady import BUSY_SECONDS
-
-SOON_SECONDS = 2.0 + BUSY_SECONDS
+from tests.chat.test_heads import SOON_SECONDS, write
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.database,
     pytest.mark.usefixtures("guests"),
 ]
-
-
-def write(room: Room, count: int) -> None:
-    with transaction.atomic():
-        append(connection, [Draft(room.pk, SYSTEM, f"m{n}") for n in range(count)])
 
 
 def lose(room: Room, head: int) -> None:
